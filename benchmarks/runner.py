@@ -1,0 +1,172 @@
+"""Servers, processes, rounds.
+
+A library's turn is a fresh process, and libraries take turns: A B C A B C ... So what a machine does over minutes (frequency,
+neighbours) falls on all of them alike, and a ratio is taken between neighbours in time.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks import machine, reference
+from benchmarks.dataset import BUCKET, Dataset
+from benchmarks.libraries import LIBRARIES
+from benchmarks.records import Run, Sample
+from benchmarks.sample import Measurement, Task
+from benchmarks.workloads import Workload
+from headrace.testing.servers import Nginx
+
+__all__ = ["run"]
+
+ROOT = Path(__file__).parent.parent
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "benchmark",
+    "AWS_SECRET_ACCESS_KEY": "benchmark",
+    "AWS_REGION": "us-east-1",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+TIMEOUT = 600.0  # seconds
+CHECKED = 256  # operations of a workload whose bytes are checked
+
+
+def run(workloads: Sequence[Workload], *, libraries: Sequence[str], rounds: int, folder: Path, progress: Callable[[str], None]) -> Run:
+    """Check that each library moves the right bytes, then measure.
+
+    Args:
+        workloads: what to measure.
+        libraries: who may take part; none means all. A workload's baseline takes part in any case.
+        rounds: how many rounds count; one more goes before them.
+        folder: where the objects are put, some 2.5 GB; should be memory (tmpfs).
+        progress: called with a line for every sample.
+
+    Raises:
+        RuntimeError: something is not installed, a process failed, or a library moved wrong bytes.
+    """
+    chosen = [_with_libraries(workload, libraries) for workload in workloads]
+    taking_part = dict.fromkeys(library for workload in chosen for library in workload.libraries)
+    _require(taking_part)
+    record = Run(
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=machine.describe(),
+        versions=machine.versions(taking_part),
+        settings={
+            "rounds": rounds,
+            "server": "nginx, 2 workers, loopback, files in memory",
+            "sink": "nginx, 2 workers, loopback, bodies discarded",
+        },
+        workloads=chosen,
+        samples=[],
+    )
+    with tempfile.TemporaryDirectory(prefix="headrace-benchmark-", dir=folder) as root:
+        dataset = Dataset(Path(root))
+        with Nginx(root=dataset.folder) as server, Nginx(discard=True) as sink:
+            bench = Bench(dataset, server.endpoint, sink.endpoint)
+            for workload in chosen:
+                record.samples.extend(bench.measure(workload, rounds=workload.rounds or rounds, progress=progress))
+    return record
+
+
+def _require(libraries: Iterable[str]) -> None:
+    """Find out what is missing now, not after some minutes."""
+    for name in libraries:
+        if name == "wrk":
+            if shutil.which("wrk") is None:
+                raise RuntimeError("wrk is not installed; on Debian: apt-get install wrk")
+        elif importlib.util.find_spec(LIBRARIES[name].module) is None:
+            raise RuntimeError(f"{name} is not installed: pip install -r benchmarks/requirements.txt")
+
+
+def _with_libraries(workload: Workload, libraries: Sequence[str]) -> Workload:
+    if not libraries:
+        return workload
+    return replace(workload, libraries=tuple(name for name in workload.libraries if name in libraries or name == workload.baseline))
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The objects, a server that stores and a server that discards."""
+
+    dataset: Dataset
+    server: str
+    sink: str
+
+    def measure(self, workload: Workload, *, rounds: int, progress: Callable[[str], None]) -> list[Sample]:
+        """All rounds of a workload, the warm-up included."""
+        if workload.objects is not None and not workload.writes:
+            self.dataset.write(workload.objects)
+        for library in workload.libraries:
+            self._check(workload, library)
+        samples = []
+        for round_ in range(rounds + 1):
+            for library in workload.libraries:
+                samples.append(self._sample(workload, library, round_))
+                progress(_line(samples[-1]))
+        return samples
+
+    def _sample(self, workload: Workload, library: str, round_: int) -> Sample:
+        measurement, operations = self._measure_once(workload, library)
+        return Sample(workload=workload.name, library=library, round=round_, operations=operations, **asdict(measurement))
+
+    def _measure_once(self, workload: Workload, library: str) -> tuple[Measurement, int]:
+        objects = workload.objects
+        if objects is None:
+            seconds = reference.import_seconds(LIBRARIES[library].module)
+            return Measurement(seconds=seconds, cpu_seconds=0.0, bytes=0, memory=0), 1
+        if library == "wrk":
+            return reference.wrk(f"{self.server}/{BUCKET}/{objects.prefix}", objects)
+        task = self._task(workload, library, endpoint=self.sink if workload.writes else self.server, prefix=objects.prefix)
+        measurement = Measurement(**_process(task))
+        if measurement.bytes != objects.bytes:
+            raise RuntimeError(f"{library} moved {measurement.bytes} bytes of {objects.bytes} in {workload.name}")
+        return measurement, objects.count
+
+    def _task(self, workload: Workload, library: str, *, endpoint: str, prefix: str) -> Task:
+        assert workload.objects is not None
+        return Task(
+            library=library,
+            verb=workload.verb,
+            prefix=self.dataset.prefix(workload.scheme, prefix),
+            objects=workload.objects,
+            endpoint=endpoint,
+            sign_payload=workload.sign_payload,
+        )
+
+    def _check(self, workload: Workload, library: str) -> None:
+        """Compare the bytes that a library moves with those it should, once, in a process of its own."""
+        if workload.objects is None or library == "wrk":
+            return
+        prefix = f"{library}/{workload.name}/" if workload.writes else workload.objects.prefix
+        task = self._task(workload, library, endpoint=self.server, prefix=prefix)
+        task = replace(task, objects=replace(task.objects, count=min(task.objects.count, CHECKED)), check=True)
+        found = _process(task)["checksum"]
+        expected = self.dataset.take_checksum(prefix) if workload.writes else self.dataset.checksum(task.objects, task.objects.count)
+        if found != expected:
+            raise RuntimeError(f"{library} moved wrong bytes in {workload.name}")
+
+
+def _process(task: Task) -> dict[str, Any]:
+    """Do `task` in a fresh process. Its environment is this one's, less what would set up a cloud client."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "HEADRACE_", "S3DLIO_"))}
+    environment = {**inherited, **CREDENTIALS, **LIBRARIES[task.library].environment}
+    command = [sys.executable, "-m", "benchmarks.sample", task.to_json()]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{task.library} failed at {task.verb} of {task.prefix}:\n{done.stderr.strip()}")
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def _line(sample: Sample) -> str:
+    speed = f"{sample.bytes / sample.seconds / 1e9:7.2f} GB/s" if sample.bytes else ""
+    return f"{sample.workload:22} round {sample.round}  {sample.library:18} {sample.seconds:8.3f} s {speed}"

@@ -1,0 +1,1 @@
+"""Who asks, and how a request proves it: signatures, and the sources of the credentials that make them."""

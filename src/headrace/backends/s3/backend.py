@@ -1,0 +1,402 @@
+"""S3 as a `Backend`: each verb as the requests that the Amazon S3 API Reference describes."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from base64 import b64decode, b64encode
+from collections.abc import Sequence
+
+import crc32c
+
+from headrace.auth.aws import CredentialSource
+from headrace.auth.sigv4 import encode_path
+from headrace.backends.protocol import Body, Entry, Fetched, Landing, Page, Part, Upload, UploadInfo, WriteOptions, body_length
+from headrace.backends.s3 import multipart_copy, xml
+from headrace.backends.s3.addressing import Addressing
+from headrace.backends.s3.exchange import Exchange
+from headrace.backends.s3.options import (
+    body_checksum,
+    condition_headers,
+    customer_key_headers,
+    description_headers,
+    encryption_headers,
+)
+from headrace.backends.s3.replies import content_range, error_from, object_info
+from headrace.config import Options
+from headrace.errors import (
+    AlreadyExists,
+    HeadraceError,
+    IntegrityError,
+    InvalidOption,
+    NotFound,
+    ObjectChanged,
+    PreconditionFailed,
+    ProtocolError,
+    ServiceError,
+)
+from headrace.http.codec import Reply
+from headrace.http.effects import Call, Operation
+from headrace.models import BucketInfo, ObjectInfo, Prefix
+from headrace.uri import Location
+
+__all__ = ["S3Backend"]
+
+_CHECKSUM_ELSEWHERE_FROM = 1 << 20
+
+
+class S3Backend:
+    """Reads and writes objects of one S3 service.
+
+    Args:
+        options: the client's options.
+        source: where credentials come from; None for anonymous requests.
+    """
+
+    scheme = "s3"
+    uses_http = True
+    min_part_size = 5 << 20
+    max_part_size = 5 << 30
+    max_parts = 10_000
+    delete_batch_size = 1000
+
+    def __init__(self, options: Options, source: CredentialSource | None) -> None:
+        common = {"user-agent": "headrace"}
+        if options.request_payer:
+            common["x-amz-request-payer"] = "requester"
+        addressing = Addressing(options.endpoint_url, options.addressing)
+        self._exchange = Exchange(addressing, options.region, source, sign_payload=options.sign_payload, common_headers=common)
+        self._checksum = "crc32c" if options.checksum == "auto" else options.checksum
+        self._encryption = encryption_headers(options.sse)
+        self._customer_key = customer_key_headers(options.sse)
+        self._copy_source_key = customer_key_headers(options.sse, "x-amz-copy-source-")
+        self._read_headers = dict(self._customer_key)
+        if self._checksum != "none":
+            self._read_headers["x-amz-checksum-mode"] = "ENABLED"
+
+    def get(
+        self, location: Location, landing: Landing, *, start: int | None = None, length: int | None = None, if_match: str | None = None
+    ) -> Operation[Fetched]:
+        """See `Backend.get`. A checksum of the whole object is verified when the whole object comes in one reply."""
+        headers = self._read_headers
+        if start is not None or length is not None or if_match is not None:
+            headers = dict(headers)
+            wanted = _range_header(start or 0, length)
+            if wanted:
+                headers["range"] = wanted
+            if if_match is not None:
+                headers["if-match"] = if_match
+        arriving: Reply | None = None
+
+        def place(reply: Reply) -> memoryview:
+            nonlocal arriving
+            first, count, size = content_range(reply)
+            _check_range(first, count, size, start, length)
+            arriving = reply
+            return landing.place(object_info(location.uri, reply.headers, size), first, count)
+
+        try:
+            reply = yield from self._exchange.send("GET", location.container, location.key, headers=headers, place=place)
+        except HeadraceError:
+            landing.received = arriving.received if arriving is not None else 0
+            raise
+        if reply.status == 416:
+            return (yield from self._beyond_end(location, landing, reply, start))
+        if reply.status == 412:
+            raise ObjectChanged("the object was replaced while it was read", status=412, hint="Read it again from the start.")
+        if reply.status >= 300:
+            raise error_from(reply)
+        assert landing.info is not None
+        if reply.received == landing.info.size and landing.info.checksum and landing.info.checksum.startswith("crc32c:"):
+            yield from _verify(reply.body, landing.info.checksum)
+        return Fetched(reply.body, landing.info, landing.start)
+
+    def _beyond_end(self, location: Location, landing: Landing, reply: Reply, start: int | None) -> Operation[Fetched]:
+        info: ObjectInfo = yield from self.head(location)
+        if start is not None and start > info.size:
+            raise InvalidOption(
+                f"the range begins at byte {start}, but the object has {info.size} bytes",
+                status=416,
+                code="InvalidRange",
+                request_id=reply.headers.get("x-amz-request-id"),
+            )
+        return Fetched(landing.place(info, info.size, 0), info, info.size)
+
+    def head(self, location: Location) -> Operation[ObjectInfo]:
+        """See `Backend.head`."""
+        reply = yield from self._exchange.send_checked("HEAD", location.container, location.key, headers=self._read_headers)
+        length = reply.headers.get("content-length")
+        if length is None:
+            raise ProtocolError("a reply to HEAD without Content-Length", status=reply.status)
+        return object_info(location.uri, reply.headers, int(length))
+
+    def put(self, location: Location, body: Body, options: WriteOptions) -> Operation[ObjectInfo]:
+        """See `Backend.put`."""
+        checksum = yield from self._body_checksum(body)
+        headers = {**checksum, **self._encryption, **description_headers(options), **condition_headers(options)}
+        reply: Reply = yield from self._exchange.send(
+            "PUT", location.container, location.key, headers=headers, body=body, repeatable=not options.conditional
+        )
+        if reply.status >= 300:
+            raise _write_error(reply, options)
+        return _written(location, body_length(body), reply, options, checksum.get("x-amz-checksum-crc32c"))
+
+    def delete(self, location: Location) -> Operation[None]:
+        """See `Backend.delete`. S3 does not tell whether there was an object."""
+        yield from self._exchange.send_checked("DELETE", location.container, location.key)
+
+    def delete_batch(self, locations: Sequence[Location]) -> Operation[Sequence[HeadraceError | None]]:
+        """See `Backend.delete_batch`."""
+        errors: dict[str, HeadraceError | None] = {location.key: None for location in locations}
+        # XML cannot spell control characters, so those keys are deleted one by one.
+        unspeakable = [location for location in locations if any(character < " " for character in location.key)]
+        for location in unspeakable:
+            try:
+                yield from self.delete(location)
+            except HeadraceError as error:
+                errors[location.key] = error
+        apart = {location.key for location in unspeakable}
+        keys = [location.key for location in locations if location.key not in apart]
+        if keys:
+            bucket = locations[0].container
+            document = memoryview(xml.delete_objects(keys))
+            digest = b64encode(hashlib.md5(document, usedforsecurity=False).digest()).decode()
+            headers = {"content-md5": digest, "content-type": "application/xml"}
+            reply = yield from self._exchange.send_checked(
+                "POST", bucket, query=[("delete", "")], headers=headers, body=[document], repeatable=True
+            )
+            for key, code, message in xml.parse_delete_errors(reply.body):
+                if code != "NoSuchKey":
+                    errors[key] = ServiceError(message or "not deleted", code=code, uri=locations[0].at(key).uri, operation="delete")
+        return [errors[location.key] for location in locations]
+
+    def delete_empty_directories(self, location: Location) -> Operation[None]:
+        """See `Backend.delete_empty_directories`: S3 has none."""
+        yield from ()
+
+    def list_page(self, location: Location, *, recursive: bool, start_after: str | None, token: str | None) -> Operation[Page]:
+        """See `Backend.list_page`: ListObjectsV2."""
+        query = [("list-type", "2"), ("encoding-type", "url")]
+        query += [("prefix", location.key)] if location.key else []
+        query += [] if recursive else [("delimiter", "/")]
+        query += [("start-after", start_after)] if start_after and not token else []
+        query += [("continuation-token", token)] if token else []
+        reply = yield from self._exchange.send_checked("GET", location.container, query=query)
+        objects, prefixes, token = xml.parse_listing(reply.body)
+        entries: list[tuple[str, Entry]] = [
+            (
+                listed.key,
+                ObjectInfo(
+                    uri=location.at(listed.key).uri,
+                    size=listed.size,
+                    etag=listed.etag,
+                    last_modified=listed.last_modified,
+                    storage_class=listed.storage_class,
+                ),
+            )
+            for listed in objects
+        ]
+        if prefixes:
+            entries += [(prefix, Prefix(location.at(prefix).uri)) for prefix in prefixes]
+            entries.sort(key=lambda entry: entry[0].encode())
+        return Page([entry for _, entry in entries], token)
+
+    def copy(self, source: Location, destination: Location, options: WriteOptions) -> Operation[ObjectInfo]:
+        """See `Backend.copy`. Objects above 5 GiB are copied in parts."""
+        info: ObjectInfo = yield from self.head(source)
+        if info.size > self.max_part_size:
+            return (yield from multipart_copy.copy(self, source, info, destination, options))
+        headers = {**self.copy_headers(source, info), **self._encryption, **self._customer_key, **condition_headers(options)}
+        reply: Reply = yield from self._exchange.send(
+            "PUT", destination.container, destination.key, headers=headers, repeatable=not options.conditional
+        )
+        if reply.status >= 300:
+            raise _write_error(reply, options)
+        return _written(destination, info.size, reply, options, etag=_etag_inside(reply, "CopyObjectResult"))
+
+    def copy_headers(self, source: Location, info: ObjectInfo) -> dict[str, str]:
+        """The headers that name what is copied, and bind the copy to the version that was looked at."""
+        headers = {"x-amz-copy-source": encode_path(f"/{source.container}/{source.key}"), **self._copy_source_key}
+        if info.etag:
+            headers["x-amz-copy-source-if-match"] = info.etag
+        return headers
+
+    def copy_part(self, upload: Upload, number: int, headers: dict[str, str], start: int, size: int) -> Operation[Part]:
+        """Make a part of ``size`` bytes from ``start`` of the object that ``headers`` names (UploadPartCopy)."""
+        query = [("partNumber", str(number)), ("uploadId", upload.id)]
+        headers = {**headers, **self._customer_key, "x-amz-copy-source-range": f"bytes={start}-{start + size - 1}"}
+        location = upload.location
+        reply = yield from self._exchange.send_checked("PUT", location.container, location.key, query=query, headers=headers)
+        return Part(number, _etag_inside(reply, "CopyPartResult") or "", size)
+
+    def start_upload(self, location: Location, options: WriteOptions) -> Operation[Upload]:
+        """See `Backend.start_upload`."""
+        headers = {**self._encryption, **description_headers(options)}
+        if self._checksum == "crc32c":
+            headers["x-amz-checksum-algorithm"] = "CRC32C"
+        reply = yield from self._exchange.send_checked(
+            "POST", location.container, location.key, query=[("uploads", "")], headers=headers, repeatable=False
+        )
+        identity = xml.text_of(xml.parse(reply.body), "UploadId")
+        if not identity:
+            raise ProtocolError("a multipart upload without an id", status=reply.status)
+        return Upload(location, identity)
+
+    def put_part(self, upload: Upload, number: int, offset: int, body: Body) -> Operation[Part]:
+        """See `Backend.put_part`."""
+        checksum = yield from self._body_checksum(body)
+        query = [("partNumber", str(number)), ("uploadId", upload.id)]
+        location = upload.location
+        reply = yield from self._exchange.send_checked(
+            "PUT", location.container, location.key, query=query, headers={**checksum, **self._customer_key}, body=body
+        )
+        etag = reply.headers.get("etag")
+        if not etag:
+            raise ProtocolError(f"part {number} was taken without an ETag", status=reply.status)
+        return Part(number, etag, body_length(body), checksum.get("x-amz-checksum-crc32c"))
+
+    def complete_upload(self, upload: Upload, parts: Sequence[Part], options: WriteOptions) -> Operation[ObjectInfo]:
+        """See `Backend.complete_upload`."""
+        document = memoryview(xml.complete_upload(parts))
+        headers = {"content-type": "application/xml", **condition_headers(options), **self._customer_key}
+        location = upload.location
+        reply: Reply = yield from self._exchange.send(
+            "POST", location.container, location.key, query=[("uploadId", upload.id)], headers=headers, body=[document], repeatable=False
+        )
+        if reply.status >= 300:
+            raise _write_error(reply, options)
+        size = sum(part.size for part in parts)
+        return _written(location, size, reply, options, etag=_etag_inside(reply, "CompleteMultipartUploadResult"))
+
+    def abort_upload(self, upload: Upload) -> Operation[None]:
+        """See `Backend.abort_upload`."""
+        location = upload.location
+        try:
+            yield from self._exchange.send_checked("DELETE", location.container, location.key, query=[("uploadId", upload.id)])
+        except NotFound:
+            return
+
+    def list_parts(self, upload: Upload) -> Operation[Sequence[Part]]:
+        """See `Backend.list_parts`."""
+        found: list[Part] = []
+        marker: str | None = ""
+        while marker is not None:
+            query = [("uploadId", upload.id)] + ([("part-number-marker", marker)] if marker else [])
+            reply = yield from self._exchange.send_checked("GET", upload.location.container, upload.location.key, query=query)
+            parts, marker = xml.parse_parts(reply.body)
+            found += parts
+        return found
+
+    def list_uploads(self, location: Location) -> Operation[Sequence[UploadInfo]]:
+        """See `Backend.list_uploads`."""
+        found: list[UploadInfo] = []
+        query: list[tuple[str, str]] = [("uploads", ""), ("encoding-type", "url"), ("prefix", location.key)]
+        markers: tuple[str, str] | None = ("", "")
+        while markers is not None:
+            extra = [("key-marker", markers[0]), ("upload-id-marker", markers[1])] if markers[0] else []
+            reply = yield from self._exchange.send_checked("GET", location.container, query=query + extra)
+            uploads, markers = xml.parse_uploads(reply.body)
+            for upload in uploads:
+                started = upload.started.timestamp() if upload.started else None
+                found.append(UploadInfo(Upload(location.at(upload.key), upload.id), started))
+        return found
+
+    def create_container(self, location: Location) -> Operation[None]:
+        """See `Backend.create_container`."""
+        region = self._exchange.default_region
+        elsewhere = region != "us-east-1" and self._exchange.addressing.is_amazon
+        body = [memoryview(xml.location_constraint(region))] if elsewhere else []
+        yield from self._exchange.send_checked("PUT", location.container, body=body, repeatable=False)
+
+    def delete_container(self, location: Location) -> Operation[None]:
+        """See `Backend.delete_container`."""
+        reply: Reply = yield from self._exchange.send("DELETE", location.container)
+        if reply.status >= 300:
+            error = error_from(reply)
+            if error.code == "BucketNotEmpty":
+                error.code, error.hint = "NotEmpty", "Delete what is in it first: delete(uri, recursive='bucket')."
+            raise error
+
+    def list_containers(self, location: Location) -> Operation[Sequence[BucketInfo]]:
+        """See `Backend.list_containers`."""
+        reply = yield from self._exchange.send_checked("GET", "")
+        return [BucketInfo(uri=f"s3://{name}/", created=created) for name, created in xml.parse_buckets(reply.body)]
+
+    def presign(self, location: Location, *, method: str, expires: int) -> Operation[str]:
+        """See `Backend.presign`."""
+        return (yield from self._exchange.presigned(method, location.container, location.key, expires))
+
+    def _body_checksum(self, body: Body) -> Operation[dict[str, str]]:
+        if self._checksum == "none":
+            return {}
+        if body_length(body) < _CHECKSUM_ELSEWHERE_FROM:
+            return dict(body_checksum(body, self._checksum))
+        headers: dict[str, str] = yield Call(functools.partial(body_checksum, body, self._checksum))
+        return headers
+
+
+def _range_header(start: int, length: int | None) -> str | None:
+    """``Range`` (RFC 9110, section 14.2) for ``length`` bytes from ``start``; None for the whole object."""
+    if start < 0:
+        return f"bytes={start}"
+    if length is None:
+        return f"bytes={start}-" if start else None
+    return f"bytes={start}-{start + length - 1}"
+
+
+def _check_range(first: int, count: int, size: int, start: int | None, length: int | None) -> None:
+    """Refuse a reply that holds other bytes than those that were asked for: a short one must not pass for the whole."""
+    wanted_first = max(0, size + start) if start is not None and start < 0 else start or 0
+    wanted = size - wanted_first if length is None else min(length, size - wanted_first)
+    if first != wanted_first or count != wanted:
+        raise ProtocolError(
+            f"the service sent {count} bytes from {first} of {size}, where {wanted} from {wanted_first} were asked for",
+            hint="Does the server, or a proxy before it, support ranges?",
+        )
+
+
+def _verify(body: memoryview, promised: str) -> Operation[None]:
+    if body.nbytes < _CHECKSUM_ELSEWHERE_FROM:
+        value = crc32c.crc32c(body)
+    else:
+        value = yield Call(functools.partial(crc32c.crc32c, body))
+    if f"crc32c:{value:08x}" != promised:
+        raise IntegrityError(f"the bytes received have checksum crc32c:{value:08x}, the service promised {promised}")
+
+
+def _write_error(reply: Reply, options: WriteOptions) -> HeadraceError:
+    error = error_from(reply)
+    context = {"status": error.status, "code": error.code, "request_id": error.request_id}
+    if options.create_only and reply.status in (304, 409, 412):
+        return AlreadyExists("there is an object of this name, and create_only asks not to replace it", **context)
+    if options.if_match is not None and reply.status in (404, 412) and error.code != "NoSuchBucket":
+        return PreconditionFailed("the object is not, or no longer, the version that if_match names", **context)
+    return error
+
+
+def _etag_inside(reply: Reply, expected: str) -> str | None:
+    """The ETag in the document of a copy or completion, which may also be an error though the status says 200.
+
+    Raises:
+        HeadraceError: the document is an error, or something else.
+    """
+    root = xml.parse(reply.body) if reply.body else None
+    if root is None or root.tag != expected:
+        raise error_from(reply)
+    return xml.text_of(root, "ETag") or None
+
+
+def _written(
+    location: Location, size: int, reply: Reply, options: WriteOptions, checksum: str | None = None, etag: str | None = None
+) -> ObjectInfo:
+    digits = b64decode(checksum).hex() if checksum else None
+    return ObjectInfo(
+        uri=location.uri,
+        size=size,
+        etag=etag or reply.headers.get("etag") or None,
+        content_type=options.content_type,
+        metadata=dict(options.metadata),
+        version_id=reply.headers.get("x-amz-version-id"),
+        storage_class=options.storage_class,
+        checksum=f"crc32c:{digits}" if digits else None,
+    )

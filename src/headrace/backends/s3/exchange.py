@@ -1,0 +1,230 @@
+"""Signed exchanges with S3: what every request needs, and what a reply can teach about the next one."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+
+from headrace.auth.aws import CredentialSource
+from headrace.auth.sigv4 import EMPTY_SHA256, UNSIGNED_PAYLOAD, Credentials, Signer, canonical_query, encode_path, payload_hash
+from headrace.backends.protocol import Body
+from headrace.backends.s3 import xml
+from headrace.backends.s3.addressing import Addressing, Target
+from headrace.backends.s3.replies import error_from, parse_http_date
+from headrace.errors import CredentialsError, ProtocolError
+from headrace.http.codec import Placement, Reply
+from headrace.http.effects import Call, Operation, Send
+from headrace.http.messages import FileRange, Request
+
+__all__ = ["Exchange"]
+
+_log = logging.getLogger("headrace")
+
+_DEFAULT_REGION = "us-east-1"
+_HASH_ELSEWHERE_FROM = 1 << 20
+_ASK_FIRST_FROM = 1 << 20
+_CORRECTIONS = 3
+_EXPIRED = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId"})
+_REGION_ERRORS = frozenset({"AuthorizationHeaderMalformed", "PermanentRedirect", "TemporaryRedirect", "IllegalLocationConstraintException"})
+
+
+class Exchange:
+    """Signs and sends requests; corrects the clock, the region and ended credentials by what the service replies.
+
+    Args:
+        addressing: where requests go.
+        region: the region to sign for; None means us-east-1 until a reply tells better.
+        source: where credentials come from; None sends anonymous requests.
+        sign_payload: cover bodies by the signature; None means over plain http only, where nothing else protects them.
+        common_headers: sent with every request.
+    """
+
+    def __init__(
+        self,
+        addressing: Addressing,
+        region: str | None,
+        source: CredentialSource | None,
+        *,
+        sign_payload: bool | None,
+        common_headers: Mapping[str, str],
+    ) -> None:
+        self.addressing = addressing
+        self.source = source
+        self.signs_payload = addressing.is_plain if sign_payload is None else sign_payload
+        self.default_region = region or _DEFAULT_REGION
+        self._common = dict(common_headers)
+        self._signers: dict[str, Signer] = {}
+        self._regions: dict[str, str] = {}
+        self._targets: dict[str, Target] = {}
+        self._writable: set[str] = set()
+        self._clock_skew = 0.0
+
+    def target(self, bucket: str) -> Target:
+        """Where requests for a bucket go; for the service itself with an empty name."""
+        target = self._targets.get(bucket)
+        if target is None:
+            region = self.region(bucket)
+            target = self.addressing.bucket(bucket, region) if bucket else self.addressing.service(region)
+            self._targets[bucket] = target
+        return target
+
+    def region(self, bucket: str) -> str:
+        """The region of a bucket, as far as it is known."""
+        return self._regions.get(bucket, self.default_region)
+
+    def send(
+        self,
+        method: str,
+        bucket: str,
+        key: str = "",
+        *,
+        query: Iterable[tuple[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+        body: Body = (),
+        place: Placement | None = None,
+        repeatable: bool | None = None,
+    ) -> Operation[Reply]:
+        """One exchange, signed; the result may have any status. `failing` statuses are the caller's to judge."""
+        hashed = yield from self._hash(body)
+        query_string = canonical_query(query) if query else ""
+        for correction in range(_CORRECTIONS):
+            credentials = None
+            if self.source is not None:
+                credentials = self.source.current() or (yield Call(self.source.refresh))
+            request = self._request(method, bucket, key, query_string, headers, body, hashed, credentials, repeatable)
+            reply: Reply = yield Send(request, place)
+            if reply.status < 300:
+                if body:
+                    self._writable.add(bucket)
+                return reply
+            if correction == _CORRECTIONS - 1 or not self._learn_from(reply, bucket, credentials):
+                break
+        return reply
+
+    def send_checked(self, method: str, bucket: str, key: str = "", **arguments: object) -> Operation[Reply]:
+        """As `send`, but a failing status is raised as the error that it stands for."""
+        reply: Reply = yield from self.send(method, bucket, key, **arguments)  # type: ignore[arg-type]
+        if reply.status >= 300:
+            raise error_from(reply)
+        return reply
+
+    def presigned(self, method: str, bucket: str, key: str, expires: int) -> Operation[str]:
+        """A URL that is signed in its query."""
+        if self.source is None:
+            raise CredentialsError("an anonymous client cannot sign URLs", hint="Give credentials, or use the object's plain URL.")
+        credentials = self.source.current() or (yield Call(self.source.refresh))
+        origin, path = self.target(bucket)
+        signer = self._signer(self.region(bucket))
+        now = time.time() + self._clock_skew
+        return signer.presign(
+            method, origin.scheme, origin.authority, path + encode_path(key), expires=expires, credentials=credentials, now=now
+        )
+
+    def _hash(self, body: Body) -> Operation[str]:
+        if not body:
+            return EMPTY_SHA256
+        if not self.signs_payload:
+            return UNSIGNED_PAYLOAD
+        if len(body) == 1 and isinstance(body[0], memoryview) and body[0].nbytes < _HASH_ELSEWHERE_FROM:
+            return payload_hash(body)  # type: ignore[arg-type]
+        # A driver on an event loop hands this to a thread: hashing a large part takes milliseconds.
+        hashed: str = yield Call(functools.partial(_hash_parts, body))
+        return hashed
+
+    def _request(
+        self,
+        method: str,
+        bucket: str,
+        key: str,
+        query: str,
+        headers: Mapping[str, str] | None,
+        body: Body,
+        hashed: str,
+        credentials: Credentials | None,
+        repeatable: bool | None,
+    ) -> Request:
+        origin, path = self.target(bucket)
+        path += encode_path(key)
+        sent = {**self._common, **headers} if headers else self._common
+        if credentials is not None:
+            now = time.time() + self._clock_skew
+            signature = self._signer(self.region(bucket)).sign(method, origin.authority, path, query, sent, hashed, credentials, now)
+            sent = {**sent, **signature}
+        request = Request(method, origin, f"{path}?{query}" if query else path, sent, body, repeatable=repeatable)
+        if request.length >= _ASK_FIRST_FROM and bucket not in self._writable:
+            # Until a bucket has taken a write, a large body is sent only after the service agreed to it.
+            request.expect_continue = True
+        return request
+
+    def _signer(self, region: str) -> Signer:
+        signer = self._signers.get(region)
+        if signer is None:
+            signer = self._signers[region] = Signer(region)
+        return signer
+
+    def _learn_from(self, reply: Reply, bucket: str, credentials: Credentials | None) -> bool:
+        """Correct what a failing reply shows to be wrong; False if there is nothing to correct."""
+        if reply.status not in (301, 307, 400, 401, 403):
+            return False
+        code = xml.parse_error(reply.body)[0]
+        if code == "RequestTimeTooSkewed":
+            return self._correct_clock(reply)
+        if credentials is not None and code in _EXPIRED:
+            return self._replace(credentials)
+        if reply.status in (301, 307) or code in _REGION_ERRORS or "x-amz-bucket-region" in reply.headers:
+            return self._correct_region(reply, bucket)
+        return False
+
+    def _correct_clock(self, reply: Reply) -> bool:
+        date = parse_http_date(reply.headers.get("date", ""))
+        if date is None:
+            return False
+        skew = (date - datetime.now(UTC)).total_seconds()
+        if abs(skew - self._clock_skew) < 30:
+            return False
+        self._clock_skew = skew
+        _log.warning("this machine's clock differs from the service's by %.0f s; requests are signed with the service's time", -skew)
+        return True
+
+    def _replace(self, credentials: Credentials) -> bool:
+        assert self.source is not None
+        self.source.invalidate(credentials)
+        current = self.source.current()
+        return current is None or current != credentials
+
+    def _correct_region(self, reply: Reply, bucket: str) -> bool:
+        region = reply.headers.get("x-amz-bucket-region") or _region_in(reply)
+        if not bucket or not region or region == self.region(bucket):
+            return False
+        _log.info("bucket %s is in region %s, not %s", bucket, region, self.region(bucket))
+        self._regions[bucket] = region
+        self._targets.pop(bucket, None)
+        return True
+
+
+def _region_in(reply: Reply) -> str | None:
+    try:
+        return xml.parse(reply.body).findtext("Region")
+    except ProtocolError:
+        return None
+
+
+def _hash_parts(body: Body) -> str:
+    if not any(isinstance(part, FileRange) for part in body):
+        return payload_hash(body)  # type: ignore[arg-type]
+    import hashlib
+    import os
+
+    digest = hashlib.sha256()
+    for part in body:
+        if isinstance(part, memoryview):
+            digest.update(part)
+            continue
+        offset, end = part.offset, part.offset + part.length
+        while offset < end and (piece := os.pread(part.descriptor, min(1 << 20, end - offset), offset)):
+            digest.update(piece)
+            offset += len(piece)
+    return digest.hexdigest()

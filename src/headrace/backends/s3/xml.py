@@ -1,0 +1,193 @@
+"""The XML of S3's requests and replies; the parser is loaded when the first such reply comes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote_plus
+
+from headrace.backends.protocol import Part
+from headrace.errors import ProtocolError
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+__all__ = [
+    "ListedObject",
+    "ListedUpload",
+    "complete_upload",
+    "delete_objects",
+    "location_constraint",
+    "parse",
+    "parse_buckets",
+    "parse_delete_errors",
+    "parse_error",
+    "parse_listing",
+    "parse_parts",
+    "parse_uploads",
+    "text_of",
+]
+
+NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+
+
+def parse(body: memoryview) -> Element:
+    """The root element, all namespaces removed: servers differ in whether they send one.
+
+    Raises:
+        ProtocolError: the body is not well-formed XML.
+    """
+    from xml.etree import ElementTree
+
+    try:
+        root = ElementTree.fromstring(bytes(body))
+    except ElementTree.ParseError as error:
+        raise ProtocolError(f"the reply is not well-formed XML: {error}") from None
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]
+    return root
+
+
+def text_of(element: Element, path: str) -> str:
+    """The text of a child, or an empty string."""
+    return element.findtext(path) or ""
+
+
+def parse_error(body: memoryview) -> tuple[str | None, str | None]:
+    """Code and message of an ``Error`` document; None for what the body does not tell."""
+    if b"<Error" not in bytes(body[:512]):
+        return None, None
+    try:
+        root = parse(body)
+    except ProtocolError:
+        return None, None
+    error = root if root.tag == "Error" else root.find("Error")
+    if error is None:
+        return None, None
+    return error.findtext("Code"), error.findtext("Message")
+
+
+class ListedObject(NamedTuple):
+    """One ``Contents`` of a listing."""
+
+    key: str
+    size: int
+    etag: str | None
+    last_modified: datetime | None
+    storage_class: str | None
+
+
+def parse_listing(body: memoryview) -> tuple[list[ListedObject], list[str], str | None]:
+    """Objects, common prefixes and the continuation token of a ListObjectsV2 reply."""
+    root = parse(body)
+    if root.tag != "ListBucketResult":
+        raise ProtocolError(f"a {root.tag} document where a listing was expected")
+    decode = unquote_plus if text_of(root, "EncodingType") == "url" else str
+    objects = [
+        ListedObject(
+            decode(text_of(element, "Key")),
+            _number(text_of(element, "Size")),
+            element.findtext("ETag"),
+            _moment(text_of(element, "LastModified")),
+            element.findtext("StorageClass"),
+        )
+        for element in root.iterfind("Contents")
+    ]
+    prefixes = [decode(text_of(element, "Prefix")) for element in root.iterfind("CommonPrefixes")]
+    token = text_of(root, "NextContinuationToken") or None
+    if text_of(root, "IsTruncated") == "true" and token is None:
+        raise ProtocolError("a listing that is cut off without a token to continue it")
+    return objects, prefixes, token if text_of(root, "IsTruncated") == "true" else None
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise ProtocolError(f"{text[:40]!r} where a number was expected")
+    return int(text)
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None
+
+
+def parse_buckets(body: memoryview) -> Iterator[tuple[str, datetime | None]]:
+    """Names and creation times of a ListBuckets reply."""
+    for element in parse(body).iterfind("Buckets/Bucket"):
+        yield text_of(element, "Name"), _moment(text_of(element, "CreationDate"))
+
+
+def delete_objects(keys: Sequence[str]) -> bytes:
+    """The document that DeleteObjects takes; only failures are reported back."""
+    from xml.sax.saxutils import escape
+
+    entries = "".join(f"<Object><Key>{escape(key, _CONTROLS)}</Key></Object>" for key in keys)
+    return f'<Delete xmlns="{NAMESPACE}">{entries}<Quiet>true</Quiet></Delete>'.encode()
+
+
+_CONTROLS = {"\r": "&#13;", "\n": "&#10;", "\t": "&#9;"}
+
+
+def parse_delete_errors(body: memoryview) -> Iterator[tuple[str, str, str]]:
+    """Key, code and message of each failure in a DeleteObjects reply."""
+    for element in parse(body).iterfind("Error"):
+        yield text_of(element, "Key"), text_of(element, "Code"), text_of(element, "Message")
+
+
+def complete_upload(parts: Sequence[Part]) -> bytes:
+    """The document that CompleteMultipartUpload takes."""
+    from xml.sax.saxutils import escape
+
+    entries = "".join(
+        f"<Part><PartNumber>{part.number}</PartNumber><ETag>{escape(part.etag)}</ETag>"
+        + (f"<ChecksumCRC32C>{part.checksum}</ChecksumCRC32C>" if part.checksum else "")
+        + "</Part>"
+        for part in parts
+    )
+    return f'<CompleteMultipartUpload xmlns="{NAMESPACE}">{entries}</CompleteMultipartUpload>'.encode()
+
+
+def location_constraint(region: str) -> bytes:
+    """The document that CreateBucket takes outside of us-east-1."""
+    return (
+        f'<CreateBucketConfiguration xmlns="{NAMESPACE}"><LocationConstraint>{region}</LocationConstraint></CreateBucketConfiguration>'
+    ).encode()
+
+
+def parse_parts(body: memoryview) -> tuple[list[Part], str | None]:
+    """The parts of a ListParts reply, and the marker that continues it."""
+    root = parse(body)
+    parts = [
+        Part(
+            _number(text_of(element, "PartNumber")),
+            text_of(element, "ETag"),
+            _number(text_of(element, "Size")),
+            element.findtext("ChecksumCRC32C"),
+        )
+        for element in root.iterfind("Part")
+    ]
+    truncated = text_of(root, "IsTruncated") == "true"
+    return parts, (text_of(root, "NextPartNumberMarker") or None) if truncated else None
+
+
+class ListedUpload(NamedTuple):
+    """One ``Upload`` of a ListMultipartUploads reply."""
+
+    key: str
+    id: str
+    started: datetime | None
+
+
+def parse_uploads(body: memoryview) -> tuple[list[ListedUpload], tuple[str, str] | None]:
+    """The uploads of a ListMultipartUploads reply, and the key and upload markers that continue it."""
+    root = parse(body)
+    decode = unquote_plus if text_of(root, "EncodingType") == "url" else str
+    uploads = [
+        ListedUpload(decode(text_of(element, "Key")), text_of(element, "UploadId"), _moment(text_of(element, "Initiated")))
+        for element in root.iterfind("Upload")
+    ]
+    markers = (decode(text_of(root, "NextKeyMarker")), text_of(root, "NextUploadIdMarker"))
+    return uploads, markers if text_of(root, "IsTruncated") == "true" else None

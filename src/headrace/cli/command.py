@@ -1,0 +1,120 @@
+"""What all commands have in common: the shared options, the client made from them, and the way they end."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeAlias
+
+import typer
+
+from headrace.cli.exits import end_with
+from headrace.client import Client
+from headrace.config import SPECS
+from headrace.config.kinds import Flag
+from headrace.config.options import interpret
+
+__all__ = ["Invocation", "JSONLines", "Pattern", "Recursive", "add_command"]
+
+Recursive: TypeAlias = Annotated[bool, typer.Option("--recursive", "-r", help="Everything below the URI.")]
+Pattern: TypeAlias = Annotated[
+    str | None, typer.Option("--pattern", "-p", metavar="REGEX", help="Only where this is found in the path below the URI.")
+]
+JSONLines: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
+
+_Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no counts.")]
+_Verbosity: TypeAlias = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say what is done; twice: debug.", metavar="")]
+_SHARED: Mapping[str, tuple[object, object]] = {"quiet": (_Quiet, False), "verbosity": (_Verbosity, 0)}
+
+# Nothing that can be written on a command line is one.
+_NOT_TEXT = frozenset({"credentials"})
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """What a command is run with, besides its own arguments.
+
+    Attributes:
+        options: the client options given on the command line.
+        quiet: print no progress and no counts.
+        verbosity: how often ``-v`` was given.
+    """
+
+    options: Mapping[str, object]
+    quiet: bool
+    verbosity: int
+
+    @property
+    def shows_progress(self) -> bool:
+        """Whether anybody would see it."""
+        return not self.quiet and sys.stderr.isatty()
+
+    def client(self) -> Client:
+        """A client with the given options.
+
+        Raises:
+            InvalidOption: one of them is not accepted.
+        """
+        return Client(**self.options)
+
+
+def add_command(application: typer.Typer, function: Callable[..., None]) -> None:
+    """Make a command of a function: its parameters after the first, the `Invocation`, are the command's own arguments."""
+    first, *own = inspect.signature(function, eval_str=True).parameters.values()
+
+    @functools.wraps(function)
+    def run(**values: Any) -> None:
+        verbosity = values.pop("verbosity")
+        try:
+            _report_warnings(verbosity)
+            quiet = values.pop("quiet")
+            options = _client_options({name: values.pop(name) for name in _CLIENT_PARAMETERS})
+            function(Invocation(options, quiet, verbosity), **values)
+            sys.stdout.flush()
+        except BaseException as error:
+            raise typer.Exit(end_with(error, debug=verbosity > 1)) from None
+
+    shared = [_parameter(name, kind, default) for name, (kind, default) in _SHARED.items()]
+    run.__signature__ = inspect.Signature([*own, *shared, *_CLIENT_PARAMETERS.values()])  # type: ignore[attr-defined]
+    run.__annotations__ = {}
+    application.command()(run)
+
+
+def _parameter(name: str, annotation: object, default: object) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+
+
+def _client_parameter(name: str) -> inspect.Parameter:
+    spec = SPECS[name]
+    flag = f"--{name.replace('_', '-')}"
+    declaration = f"{flag}/--no-{flag[2:]}" if isinstance(spec.kind, Flag) else flag
+    kind = bool if isinstance(spec.kind, Flag) else str
+    metavar = None if kind is bool else type(spec.kind).__name__.upper()
+    option = typer.Option(declaration, help=spec.help.capitalize(), metavar=metavar, show_default=False, rich_help_panel="Client options")
+    return _parameter(name, Annotated[kind | None, option], None)
+
+
+_CLIENT_PARAMETERS = {name: _client_parameter(name) for name in SPECS if name not in _NOT_TEXT}
+
+
+def _client_options(given: Mapping[str, bool | str | None]) -> dict[str, object]:
+    return {
+        name: interpret(name, value, f"--{name.replace('_', '-')}", text=isinstance(value, str))
+        for name, value in given.items()
+        if value is not None
+    }
+
+
+def _report_warnings(verbosity: int) -> None:
+    """Show warnings, and at ``-vv`` everything that is logged, on standard error."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("headrace: %(message)s"))
+    log = logging.getLogger("headrace")
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG if verbosity > 1 else logging.WARNING)
+    warnings.formatwarning = lambda message, *_, **__: f"headrace: {message}\n"

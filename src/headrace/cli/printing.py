@@ -1,0 +1,67 @@
+"""What is written to standard output and standard error, for people and for programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from headrace.models import BucketInfo, ObjectInfo, Prefix
+
+__all__ = ["as_json", "as_line", "counted", "human_size", "printable"]
+
+_UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+def printable(text: str) -> str:
+    """The text, with characters that would steer a terminal or break the line written as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def human_size(size: float) -> str:
+    """A number of bytes as people read it: ``"1.5 MiB"``."""
+    if size < 1024:
+        return f"{size:.0f} B"
+    for unit in _UNITS:
+        size /= 1024
+        if size < 1000 or unit == _UNITS[-1]:
+            break
+    return f"{size:.1f} {unit}"
+
+
+def as_json(record: ObjectInfo | Prefix | BucketInfo | Mapping[str, Any]) -> str:
+    """One line of JSON: the fields of a record under their names, times as ISO 8601."""
+    fields = record if isinstance(record, Mapping) else {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+    return json.dumps(fields, default=_plain)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return dict(value)
+    return str(value)
+
+
+def as_line(entry: ObjectInfo | Prefix | BucketInfo, *, for_terminal: bool) -> str:
+    """One line of a listing: size, time, URI.
+
+    On a terminal in columns, sizes in units and times in the local zone; elsewhere separated by tabs, sizes in bytes and times in
+    UTC, and the URI to the letter.
+    """
+    size = entry.size if isinstance(entry, ObjectInfo) else None
+    time = None if isinstance(entry, Prefix) else entry.last_modified if isinstance(entry, ObjectInfo) else entry.created
+    if for_terminal:
+        shown_size = "" if size is None else human_size(size)
+        shown_time = "" if time is None else f"{time.astimezone():%Y-%m-%d %H:%M}"
+        return f"{shown_size:>10}  {shown_time:16}  {printable(entry.uri)}"
+    return f"{'-' if size is None else size}\t{'-' if time is None else time.isoformat(timespec='seconds')}\t{entry.uri}"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things: ``"1 object"``, ``"2 objects"``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,356 @@
+"""The kinds of values that options take: how each is read from code or text, checked, and shown without secrets."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import operator
+import os
+from collections.abc import Iterable, Mapping
+from string import ascii_letters, digits
+from typing import SupportsFloat, SupportsIndex
+
+from headrace.config.encryption import Encryption
+from headrace.uri import expand
+
+__all__ = [
+    "Choice",
+    "Count",
+    "EncryptionText",
+    "Endpoint",
+    "Endpoints",
+    "FilePath",
+    "Flag",
+    "Kind",
+    "Name",
+    "ProxyServer",
+    "RegionName",
+    "Seconds",
+    "SecretSource",
+    "Size",
+]
+
+KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
+
+_SIZE_UNITS = {"": 1, "b": 1, "kib": KIB, "mib": MIB, "gib": GIB, "tib": TIB, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+_TIME_UNITS = {"": 1.0, "ms": 1e-3, "s": 1.0, "min": 60.0}
+_TRUTH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+_REGION_CHARACTERS = frozenset(ascii_letters + digits + "-_.")
+_NOT_IN_URLS = frozenset(' "<>\\^`{|}?#')
+_HIDDEN = "(hidden)"
+
+
+class Kind:
+    """What values an option takes.
+
+    Attributes:
+        accepted: these values, in words.
+    """
+
+    accepted: str
+
+    def read(self, value: object) -> object:
+        """The value in its one form, from what code gives; a value in that form comes back unchanged.
+
+        Raises:
+            ValueError, TypeError, LookupError, OverflowError: it is none of ``accepted``. The message may hold the value: do not
+                pass it on.
+        """
+        raise NotImplementedError
+
+    def parse(self, text: str) -> object:
+        """As `read`, from what an environment variable, the command line or a file gives."""
+        return self.read(text)
+
+    def show(self, value: object) -> str:
+        """The value as text without secrets."""
+        return str(value)
+
+    def quote(self, value: object) -> str:
+        """A value that is not accepted, for the message that says so, without secrets."""
+        return repr(value)[:60] if value is None or isinstance(value, (str, int, float)) else f"of type {type(value).__name__}"
+
+    def is_secret(self, value: object) -> bool:
+        """Whether the value, as `read` gave it, holds a secret."""
+        return False
+
+
+class Size(Kind):
+    """A number of bytes."""
+
+    def __init__(self, minimum: int, maximum: int | None = None) -> None:
+        self._minimum, self._maximum = minimum, maximum
+        limits = f"at least {self.show(minimum)}" if maximum is None else f"from {self.show(minimum)} to {self.show(maximum)}"
+        self.accepted = f"bytes, or a text such as '8MiB' or '64 MB', {limits}"
+
+    def read(self, value: object) -> int:
+        size = self._bytes_in(value) if isinstance(value, str) else _index(value)
+        if size < self._minimum or (self._maximum is not None and size > self._maximum):
+            raise ValueError("out of range")
+        return size
+
+    def show(self, value: object) -> str:
+        size = _index(value)
+        for unit, name in ((TIB, "TiB"), (GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
+            if size and size % unit == 0:
+                return f"{size // unit} {name}"
+        return f"{size} B"
+
+    @staticmethod
+    def _bytes_in(text: str) -> int:
+        number, unit = _split_unit(text)
+        whole, _, fraction = number.partition(".")
+        # In whole numbers, because a size is exact: 0.1 GB is 100000000 bytes.
+        scale: int = 10 ** len(fraction)
+        size, rest = divmod(int(whole + fraction) * _SIZE_UNITS[unit], scale)
+        if rest or not (whole + fraction).isdecimal():
+            raise ValueError("not a number of bytes")
+        return size
+
+
+class Seconds(Kind):
+    """A time to wait."""
+
+    accepted = "seconds, or a text such as '10s', '500ms' or '2min', more than 0 and at most 1000000 seconds"
+
+    def read(self, value: object) -> float:
+        if isinstance(value, str):
+            number, unit = _split_unit(value)
+            seconds = float(number) * _TIME_UNITS[unit]
+        elif isinstance(value, SupportsFloat) and not isinstance(value, bool):
+            seconds = float(value)
+        else:
+            raise TypeError("not a number")
+        # poll() takes milliseconds in 31 bits.
+        if not 0 < seconds <= 1e6:
+            raise ValueError("out of range")
+        return seconds
+
+    def show(self, value: object) -> str:
+        return f"{self.read(value):g} s"
+
+
+class Count(Kind):
+    """A whole number."""
+
+    def __init__(self, minimum: int) -> None:
+        self._minimum = minimum
+        self.accepted = f"a whole number, at least {minimum}"
+
+    def read(self, value: object) -> int:
+        number = _index(value)
+        if number < self._minimum:
+            raise ValueError("out of range")
+        return number
+
+    def parse(self, text: str) -> int:
+        return self.read(int(text))
+
+
+class Flag(Kind):
+    """Yes or no. As text only where there is nothing but text: in code, ``"no"`` would be true in every ``if``."""
+
+    accepted = "True or False (in the environment and on the command line: 1, true, yes, on, 0, false, no, off)"
+
+    def read(self, value: object) -> bool:
+        if not isinstance(value, bool):
+            raise TypeError("not a bool")
+        return value
+
+    def parse(self, text: str) -> bool:
+        return _TRUTH[text.strip().lower()]
+
+    def show(self, value: object) -> str:
+        return "yes" if value else "no"
+
+
+class Choice(Kind):
+    """One of a few words."""
+
+    def __init__(self, *words: str) -> None:
+        self._words = words
+        self.accepted = f"{', '.join(words[:-1])} or {words[-1]}"
+
+    def read(self, value: object) -> str:
+        if value not in self._words:
+            raise ValueError("unknown word")
+        return str(value)
+
+    def parse(self, text: str) -> str:
+        return self.read(text.strip().lower())
+
+
+class Name(Kind):
+    """A name in the user's own files."""
+
+    accepted = "a name"
+
+    def read(self, value: object) -> str:
+        if not isinstance(value, str) or not value.isprintable() or not value.strip():
+            raise ValueError("not a name")
+        return value
+
+
+class RegionName(Kind):
+    """The name of a region. It goes into host names and signatures."""
+
+    accepted = "a name of ASCII letters, digits and '-', '_', '.'"
+
+    def read(self, value: object) -> str:
+        if not isinstance(value, str) or not value or not all(char in _REGION_CHARACTERS for char in value):
+            raise ValueError("not a region")
+        return value
+
+
+class FilePath(Kind):
+    """A path of the file system; ``~`` is the home directory."""
+
+    accepted = "a path"
+
+    def read(self, value: object) -> str:
+        path = os.fspath(value) if isinstance(value, os.PathLike) else value
+        if not isinstance(path, str) or not path or "\0" in path:
+            raise ValueError("not a path")
+        return os.path.expanduser(path)
+
+
+class Endpoint(Kind):
+    """The address of a service. A user and password in it are secret."""
+
+    accepted = "a URL such as 'https://host', 'http://host:9000' or 'http://host:9000/path'"
+    _schemes: tuple[str, ...] = ("http", "https")
+
+    def read(self, value: object) -> str:
+        from urllib.parse import urlsplit
+
+        if not isinstance(value, str) or not value.isprintable() or not _NOT_IN_URLS.isdisjoint(value):
+            raise ValueError("not a URL")
+        parts = urlsplit(value)
+        # .port raises ValueError for what is no port.
+        if parts.scheme not in self._schemes or not parts.hostname or parts.port == 0:
+            raise ValueError("not the URL of a service")
+        return value.rstrip("/")
+
+    def show(self, value: object) -> str:
+        start, at, address = str(value).rpartition("@")
+        return f"{start.partition('://')[0]}://***@{address}" if at else address
+
+    def quote(self, value: object) -> str:
+        return "this text, which may hold a password" if "@" in str(value) else super().quote(value)
+
+    def is_secret(self, value: object) -> bool:
+        return "@" in str(value)
+
+
+class ProxyServer(Endpoint):
+    """The address of an HTTP proxy, or an empty text for none at all."""
+
+    accepted = "a URL such as 'http://[user:password@]host:3128', or 'none' to connect directly whatever the environment says"
+    _schemes = ("http",)
+
+    def read(self, value: object) -> str:
+        if value in ("", "none"):
+            return ""
+        return super().read(f"http://{value}" if isinstance(value, str) and "://" not in value else value)
+
+    def show(self, value: object) -> str:
+        return super().show(value) if value else "none"
+
+    def quote(self, value: object) -> str:
+        return super().quote("@")
+
+
+class Endpoints(Kind):
+    """Several addresses of one service."""
+
+    accepted = "1 to 128 URLs: a list, or a text with commas between them; templates such as 'http://10.0.0.{1...4}:9000' are expanded"
+    _most = 128
+    _each = Endpoint()
+
+    def read(self, value: object) -> tuple[str, ...]:
+        given = value.replace(",", " ").split() if isinstance(value, str) else value
+        if not isinstance(given, Iterable) or isinstance(given, (bytes, Mapping)):
+            raise TypeError("not a list")
+        expanded = itertools.chain.from_iterable(expand(str(template)) for template in given)
+        urls = tuple(self._each.read(url) for url in itertools.islice(expanded, self._most + 1))
+        if not 1 <= len(urls) <= self._most:
+            raise ValueError("too few or too many")
+        return urls
+
+    def show(self, value: object) -> str:
+        return ", ".join(self._each.show(url) for url in self.read(value))
+
+    def quote(self, value: object) -> str:
+        return self._each.quote(value) if isinstance(value, str) else "these addresses"
+
+    def is_secret(self, value: object) -> bool:
+        return any(self._each.is_secret(url) for url in self.read(value))
+
+
+class SecretSource(Kind):
+    """Credentials, or something that gives them."""
+
+    accepted = (
+        "a function that returns credentials (as text: 'module:function'), a mapping with access_key, secret_key and token, "
+        "or credentials of headrace or botocore"
+    )
+
+    def read(self, value: object) -> object:
+        if isinstance(value, str):
+            return self._import(value)
+        if not callable(value) and not isinstance(value, Mapping) and type(value).__module__ == "builtins":
+            raise TypeError("neither credentials nor a source of them")
+        return value
+
+    def show(self, value: object) -> str:
+        name = getattr(value, "__qualname__", None)
+        return f"{getattr(value, '__module__', '')}:{name}" if name else _HIDDEN
+
+    def quote(self, value: object) -> str:
+        return f"of type {type(value).__name__}"
+
+    def is_secret(self, value: object) -> bool:
+        # Other objects decide for themselves; headrace's own credentials refuse to be pickled.
+        return isinstance(value, Mapping)
+
+    @staticmethod
+    def _import(text: str) -> object:
+        module, _, name = text.partition(":")
+        try:
+            found: object = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError):
+            raise ValueError("cannot be imported") from None
+        if not callable(found):
+            raise TypeError("not a function")
+        return found
+
+
+class EncryptionText(Kind):
+    """Server-side encryption."""
+
+    accepted = "'AES256', 'aws:kms', 'aws:kms:KEY_ID', a customer's key (its 32 bytes, or 'customer:BASE64'), or 'none'"
+
+    def read(self, value: object) -> Encryption | None:
+        return Encryption.parse(value)
+
+    def quote(self, value: object) -> str:
+        if not isinstance(value, str):
+            return super().quote(value)
+        # What follows a colon, and every long text, may be a key.
+        word, colon, _ = value.partition(":")
+        return repr(f"{word}:..." if colon else word) if len(word) < 16 else "this text"
+
+    def is_secret(self, value: object) -> bool:
+        return isinstance(value, Encryption) and value.customer_key is not None
+
+
+def _index(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        raise TypeError("not a whole number")
+    return operator.index(value)
+
+
+def _split_unit(text: str) -> tuple[str, str]:
+    text = text.strip()
+    number = text.rstrip(ascii_letters)
+    return number.rstrip(), text[len(number) :].lower()

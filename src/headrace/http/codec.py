@@ -1,0 +1,373 @@
+"""HTTP/1.1 replies (RFC 9112) as a state machine that does no I/O.
+
+A `Reply` says where the next bytes belong (`Reply.buffer`) and is told how many came (`Reply.advance`), so the kernel receives
+a body straight into its final memory. It is stricter than the RFC where leniency would hide a damaged or forged reply:
+no folded headers, no bare line feeds, no reply with both a length and chunks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TypeAlias
+
+from headrace import memory
+from headrace.errors import ConnectionFailed, ProtocolError
+
+__all__ = ["HEAD_LIMIT", "METADATA_LIMIT", "Placement", "Reply", "scratch"]
+
+HEAD_LIMIT = 64 << 10
+"""Bytes that the status line and headers of a reply may have."""
+
+METADATA_LIMIT = 64 << 20
+"""Bytes that a reply without a placement may have: listings and the like, not objects."""
+
+_ERROR_BODY_LIMIT = 1 << 20
+_INTERIM_LIMIT = 16
+_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [^\0\r\n]*)?")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+# RFC 9112, section 7.1.1, allows white space before an extension; extensions are dropped.
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\x00\r\n]*)?")
+_TRAILER_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\x00-\x08\x0a-\x1f\x7f]*")
+_LENGTH = re.compile(r"[0-9]{1,18}")
+
+# What a peer can make the process remember for good: so many names and status lines, of so many characters.
+_MEMO_LIMIT = 512
+_MEMO_LENGTH = 64
+_names: dict[str, str] = {}
+_status_lines: dict[str, tuple[int, int]] = {}
+
+_HEAD, _FIXED, _CHUNKED, _UNTIL_CLOSE, _COMPLETE = range(5)
+
+# What `_chunk` holds when it is not the number of bytes left of a chunk; 0 means that its closing line break is due.
+# In the trailer it goes down from _TRAILER by the bytes that have come.
+_SIZE_LINE, _TRAILER = -1, -2
+
+Placement: TypeAlias = "Callable[[Reply], memoryview]"
+"""Gives the memory, of exactly ``reply.length`` bytes (flat, format ``B``), for the body of a successful reply."""
+
+
+def scratch() -> memoryview:
+    """Memory that a connection lends to one reply after another, for heads and for small bodies."""
+    return memoryview(bytearray(HEAD_LIMIT + 2048))
+
+
+class Reply:
+    """One HTTP reply, as it arrives.
+
+    Attributes:
+        status: the status code; 0 until the head is complete.
+        headers: lower-case names; the values of a repeated header are joined by ``", "``.
+        length: bytes of the body, or -1 while unknown.
+        body: writable memory of the body; complete only when the exchange succeeded.
+        received: bytes of the body that are in place.
+        interim: how many 1xx replies came before.
+        reusable: whether the connection can serve another request afterwards.
+    """
+
+    __slots__ = (
+        "_chunk",
+        "_filled",
+        "_grown",
+        "_method",
+        "_place",
+        "_scratch",
+        "_state",
+        "body",
+        "headers",
+        "interim",
+        "length",
+        "received",
+        "reusable",
+        "status",
+    )
+
+    def __init__(self, method: str, memory_for_head: memoryview, place: Placement | None = None) -> None:
+        self._method = method
+        self._scratch = memory_for_head
+        self._place = place
+        self._state = _HEAD
+        self._filled = 0
+        self._grown: bytearray | None = None
+        self._chunk = _SIZE_LINE
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.length = -1
+        self.body = _EMPTY
+        self.received = 0
+        self.interim = 0
+        self.reusable = False
+
+    @property
+    def begun(self) -> bool:
+        """Whether any byte of the reply has arrived."""
+        return self._filled > 0 or self._state != _HEAD or self.interim > 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether the whole reply is there."""
+        return self._state == _COMPLETE
+
+    @property
+    def exact(self) -> bool:
+        """Whether `buffer` ends just where the reply ends, so that waiting for all of it cannot wait for too much."""
+        return self._state == _FIXED
+
+    def buffer(self) -> memoryview:
+        """Where the next bytes from the connection belong. Never empty while the reply is incomplete."""
+        if self._state == _FIXED:
+            return self.body[self.received :]
+        return self._scratch[self._filled :]
+
+    def advance(self, count: int) -> bool:
+        """Take note of ``count`` more bytes in `buffer`; tell whether the reply is complete.
+
+        Raises:
+            ProtocolError: the peer does not speak valid HTTP/1.1, or sends more than it may.
+            Exception: what the placement raised; the reply is then incomplete for good.
+        """
+        if self._state == _FIXED:
+            self.received += count
+            if self.received == self.length:
+                self._state = _COMPLETE
+        elif self._state == _HEAD:
+            searched = self._filled
+            self._filled += count
+            self._read_heads(max(0, searched - 3))
+        elif self._state == _CHUNKED:
+            self._filled += count
+            self._read_chunks()
+        elif self._state == _UNTIL_CLOSE:
+            self._grow(self._scratch[:count])
+        return self._state == _COMPLETE
+
+    def end(self) -> None:
+        """The peer closed the connection.
+
+        Raises:
+            ConnectionFailed: the reply is incomplete.
+        """
+        if self._state == _UNTIL_CLOSE:
+            self._finish_grown()
+        elif self._state == _HEAD:
+            where = "in the middle of a reply's head" if self._filled else "before it sent a reply"
+            raise ConnectionFailed(f"the server closed the connection {where}")
+        elif self._state != _COMPLETE:
+            promised = f" of {self.length}" if self.length >= 0 else ""
+            raise ConnectionFailed(f"the server closed the connection at byte {self.received}{promised} of the body")
+
+    def _read_heads(self, searched: int) -> None:
+        """Read the head, and any interim reply before it, if they are complete."""
+        data = self._scratch.obj
+        assert isinstance(data, bytearray)
+        while (end := data.find(b"\r\n\r\n", searched, self._filled)) >= 0:
+            status, headers, minor = parse_head(data[:end].decode("latin-1"))
+            start = end + 4
+            if status >= 200:
+                self.status, self.headers = status, headers
+                self._begin_body(start, minor)
+                return
+            if status == 101:
+                raise ProtocolError("the server switched to a protocol that nobody asked for", status=101)
+            self.interim += 1
+            if self.interim > _INTERIM_LIMIT:
+                raise ProtocolError(f"the server sent more than {_INTERIM_LIMIT} interim replies")
+            self._keep_from(start)
+            searched = 0
+        if self._filled >= HEAD_LIMIT:
+            raise ProtocolError(f"the reply's head is longer than {HEAD_LIMIT} bytes")
+
+    def _begin_body(self, start: int, minor: int) -> None:
+        headers = self.headers
+        connection = headers.get("connection")
+        self.reusable = minor == 1 and (connection is None or "close" not in connection.lower())
+        if chunked := "transfer-encoding" in headers:
+            self._check_transfer_encoding()
+        if self._method == "HEAD" or self.status in (204, 304) or (self._method == "CONNECT" and self.status < 300):
+            self._finish_empty(start)
+        elif chunked:
+            self._begin_chunks(start)
+        elif (length := headers.get("content-length")) is not None:
+            self._begin_fixed(start, int(length))
+        else:
+            self.reusable = False
+            self._state, surplus = _UNTIL_CLOSE, self._filled - start
+            self._grown = bytearray()
+            self._filled = 0
+            self._grow(self._scratch[start : start + surplus])
+
+    def _check_transfer_encoding(self) -> None:
+        if "content-length" in self.headers:
+            raise ProtocolError("the reply has both a length and a transfer encoding", status=self.status)
+        if self.headers["transfer-encoding"].lower() != "chunked":
+            raise ProtocolError(f"unknown transfer encoding {self.headers['transfer-encoding'][:80]!r}", status=self.status)
+
+    def _begin_fixed(self, start: int, length: int) -> None:
+        if self.status >= 300 and length > _ERROR_BODY_LIMIT:
+            # An explanation of this size is not worth the transfer; the connection is given up with it.
+            self.reusable = False
+            length = 0
+        here = self._filled - start
+        if here > length:
+            self.reusable = False
+            here = length
+        self.length = length
+        if self._place is not None and self.status < 300:
+            self.body = self._placed(self._place)
+        elif length > METADATA_LIMIT:
+            raise ProtocolError(f"a reply of {length} bytes where at most {METADATA_LIMIT} make sense", status=self.status)
+        elif here == length:
+            self.body = memoryview(bytearray(self._scratch[start : start + length]))
+            self.received, self._state = length, _COMPLETE
+            return
+        else:
+            self.body = memory.fresh(length)
+        self.body[:here] = self._scratch[start : start + here]
+        self.received = here
+        self._state = _COMPLETE if here == length else _FIXED
+
+    def _placed(self, place: Placement) -> memoryview:
+        body = place(self)
+        if len(body) != self.length:
+            # Longer memory would take in bytes of the next reply.
+            raise ValueError(f"memory of {len(body)} bytes was given for a body of {self.length}")
+        return body
+
+    def _begin_chunks(self, start: int) -> None:
+        self._grown = bytearray()
+        self._state = _CHUNKED
+        self._keep_from(start)
+        self._read_chunks()
+
+    def _read_chunks(self) -> None:
+        """Decode what has arrived of a chunked body (RFC 9112, section 7.1); it is copied once more than a fixed one."""
+        data = self._scratch.obj
+        assert isinstance(data, bytearray)
+        position = 0
+        while self._state == _CHUNKED:
+            if self._chunk > 0:
+                piece = min(self._chunk, self._filled - position)
+                self._grow(self._scratch[position : position + piece])
+                position += piece
+                self._chunk -= piece
+                if self._chunk:
+                    break
+            end = data.find(b"\r\n", position, self._filled)
+            if end < 0:
+                if self._filled - position > HEAD_LIMIT // 2:
+                    raise ProtocolError("a line of a chunked body does not end")
+                break
+            line = bytes(data[position:end])
+            position = end + 2
+            self._read_chunk_line(line, position)
+        if self._state == _CHUNKED:
+            self._keep_from(position)
+
+    def _read_chunk_line(self, line: bytes, position: int) -> None:
+        if self._chunk == 0:
+            if line:
+                raise ProtocolError("a chunk is longer than it says")
+            self._chunk = _SIZE_LINE
+        elif self._chunk <= _TRAILER:
+            # Trailer fields are dropped: nothing that headrace asks for comes in them.
+            self._chunk -= len(line) + 2
+            if not line:
+                self.reusable = self.reusable and position == self._filled
+                self._finish_grown()
+            elif _TRAILER_LINE.fullmatch(line) is None:
+                raise ProtocolError("a trailer of a chunked body is not valid")
+            elif self._chunk < _TRAILER - HEAD_LIMIT:
+                raise ProtocolError("the trailer of a chunked body does not end")
+        else:
+            match = _CHUNK_SIZE.fullmatch(line)
+            if match is None:
+                raise ProtocolError("the size of a chunk is not valid")
+            self._chunk = int(match[1], 16) or _TRAILER
+
+    def _grow(self, piece: memoryview) -> None:
+        assert self._grown is not None
+        if self._place is None or self.status >= 300:
+            limit = METADATA_LIMIT if self.status < 300 else _ERROR_BODY_LIMIT
+            if len(self._grown) + len(piece) > limit:
+                raise ProtocolError(f"a reply of more than {limit} bytes where so many make no sense", status=self.status)
+        self._grown += piece
+        self.received = len(self._grown)
+
+    def _finish_grown(self) -> None:
+        assert self._grown is not None
+        grown, self._grown = self._grown, None
+        self.length = self.received = len(grown)
+        if self._place is not None and self.status < 300:
+            self.body = self._placed(self._place)
+            self.body[:] = grown
+        else:
+            self.body = memoryview(grown)
+        self._state = _COMPLETE
+
+    def _finish_empty(self, start: int) -> None:
+        # What says that it has no content and announces some may send it yet, where the next reply is expected.
+        contradicts = self.status == 204 and ("transfer-encoding" in self.headers or self.headers.get("content-length", "0") != "0")
+        if self._filled > start or contradicts:
+            self.reusable = False
+        self.length = 0
+        self._state = _COMPLETE
+
+    def _keep_from(self, start: int) -> None:
+        """Move what follows ``start`` to the front of the scratch memory."""
+        rest = self._filled - start
+        self._scratch[:rest] = bytes(self._scratch[start : self._filled])
+        self._filled = rest
+
+
+_EMPTY = memoryview(bytearray())
+
+
+def parse_head(text: str) -> tuple[int, dict[str, str], int]:
+    """Parse a status line and headers, without the empty line; give status, headers, and the minor HTTP version.
+
+    Raises:
+        ProtocolError: not valid, or with two different lengths or two transfer encodings.
+    """
+    lines = text.split("\r\n")
+    if text.count("\n") != len(lines) - 1 or text.count("\r") != len(lines) - 1 or _CONTROL.search(text):
+        raise ProtocolError("the reply's head holds control characters")
+    first = lines[0]
+    known = _status_lines.get(first)
+    status, minor = known if known is not None else _parse_status_line(first)
+    headers: dict[str, str] = {}
+    for index in range(1, len(lines)):
+        spelled, colon, value = lines[index].partition(":")
+        name = _names.get(spelled) or _parse_name(spelled)
+        if not colon:
+            raise ProtocolError(f"not a header: {spelled[:40]!r}", status=status)
+        value = value.strip(" \t")
+        if name in headers:
+            if name == "transfer-encoding" or (name == "content-length" and headers[name] != value):
+                raise ProtocolError(f"two {name} headers", status=status)
+            if name != "content-length":
+                value = f"{headers[name]}, {value}"
+        headers[name] = value
+    length = headers.get("content-length")
+    if length is not None and _LENGTH.fullmatch(length) is None:
+        raise ProtocolError(f"content-length {length[:40]!r} is not a number of bytes", status=status)
+    return status, headers, minor
+
+
+def _parse_status_line(line: str) -> tuple[int, int]:
+    match = _STATUS_LINE.fullmatch(line)
+    if match is None:
+        raise ProtocolError(f"not an HTTP/1.1 reply: it begins with {line[:40]!r}")
+    parsed = int(match[2]), int(match[1])
+    if len(_status_lines) < _MEMO_LIMIT and len(line) <= _MEMO_LENGTH:
+        _status_lines[line] = parsed
+    return parsed
+
+
+def _parse_name(spelled: str) -> str:
+    if _NAME.fullmatch(spelled) is None:
+        raise ProtocolError(f"not a header: {spelled[:40]!r}")
+    name = spelled.lower()
+    if len(_names) < _MEMO_LIMIT and len(spelled) <= _MEMO_LENGTH:
+        _names[spelled] = name
+    return name

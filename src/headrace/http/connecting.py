@@ -1,0 +1,60 @@
+"""What making a connection takes, whichever driver makes it: the settings, the words to a proxy, and errors that say what to do."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from dataclasses import dataclass
+
+from headrace.errors import ConnectionFailed, HeadraceError, Stalled
+from headrace.http.messages import Origin
+from headrace.http.proxy import Proxy
+
+__all__ = ["Settings", "connect_error", "connect_request", "tunnel_refused"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How connections are made; times are seconds, ``max_connections`` counts those to one origin."""
+
+    connect_timeout: float = 10.0
+    stall_timeout: float = 30.0
+    max_connections: int = 64
+    ca_bundle: str | None = None
+    verify_tls: bool = True
+    proxy: str | None = None
+
+
+def connect_request(origin: Origin, proxy: Proxy) -> bytes:
+    """The bytes of a CONNECT request."""
+    host = f"[{origin.host}]" if ":" in origin.host else origin.host
+    lines = [f"CONNECT {host}:{origin.port} HTTP/1.1", f"host: {host}:{origin.port}"]
+    if proxy.authorization:
+        lines.append(f"proxy-authorization: {proxy.authorization}")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def tunnel_refused(status: int, origin: Origin, proxy: Proxy) -> HeadraceError:
+    """The error for a proxy that does not open a tunnel."""
+    hint = "The proxy wants a user name and password." if status == 407 else "Check HTTPS_PROXY and NO_PROXY, or the option `proxy`."
+    return ConnectionFailed(f"the proxy {proxy.host}:{proxy.port} refused a tunnel to {origin}", status=status, hint=hint)
+
+
+def connect_error(error: OSError | UnicodeError, origin: Origin, proxy: Proxy | None, settings: Settings) -> HeadraceError:
+    """Say what went wrong while connecting, and what to do."""
+    target = f"{origin} through the proxy {proxy.host}:{proxy.port}" if proxy else str(origin)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return ConnectionFailed(
+            f"the TLS certificate of {origin} is not trusted: {error.verify_message}",
+            code="certificate",
+            hint="If the service has its own authority, name it with ca_bundle= (HEADRACE_CA_BUNDLE).",
+        )
+    if isinstance(error, ssl.SSLError):
+        return ConnectionFailed(f"TLS with {origin} failed: {error.reason or error}", code="tls", hint="Is it an http:// endpoint?")
+    if isinstance(error, (socket.gaierror, UnicodeError)):
+        return ConnectionFailed(f"cannot resolve {(proxy or origin).host!r}", code="resolve", hint="Check the endpoint and the network.")
+    if isinstance(error, TimeoutError):
+        return Stalled(f"no connection to {target} within {settings.connect_timeout:g} s", code="connect")
+    if isinstance(error, ConnectionRefusedError):
+        return ConnectionFailed(f"{target} refused the connection", code="refused", hint="Is the server running, and the port right?")
+    return ConnectionFailed(f"cannot connect to {target}: {error.strerror or error}", code="connect")

@@ -1,0 +1,87 @@
+"""Which proxy, if any, a request goes through: ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and ``NO_PROXY``."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Mapping
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from headrace.errors import InvalidOption
+from headrace.http.messages import Origin
+
+__all__ = ["Proxy", "choose_proxy"]
+
+
+class Proxy(NamedTuple):
+    """An HTTP proxy. ``authorization`` is a secret: the value of ``Proxy-Authorization``, or None."""
+
+    host: str
+    port: int
+    authorization: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Proxy({self.host!r}, {self.port})"
+
+
+def choose_proxy(origin: Origin, explicit: str | None = None, environ: Mapping[str, str] = os.environ) -> Proxy | None:
+    """The proxy for requests to ``origin``.
+
+    An explicit proxy serves every host. One from the environment does not serve the hosts of ``NO_PROXY``: names (which
+    include their subdomains), addresses, networks such as ``10.0.0.0/8``, or ``*``. Lower-case names win over upper-case ones.
+
+    Raises:
+        InvalidOption: the proxy is not an ``http://`` URL.
+    """
+    if explicit is not None:
+        return _parse(explicit) if explicit else None
+    url = _variable(environ, f"{origin.scheme}_proxy") or _variable(environ, "all_proxy")
+    if not url or _excluded(origin, _variable(environ, "no_proxy") or ""):
+        return None
+    return _parse(url)
+
+
+def _variable(environ: Mapping[str, str], name: str) -> str | None:
+    # In a CGI program HTTP_PROXY is set by whoever sends the header "Proxy" (CVE-2016-5385).
+    if name == "http_proxy" and "REQUEST_METHOD" in environ:
+        return environ.get(name)
+    return environ.get(name) or environ.get(name.upper())
+
+
+def _parse(url: str) -> Proxy:
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.scheme != "http" or not parts.hostname:
+        raise InvalidOption("a proxy is given as http://[user:password@]host:port", hint="SOCKS and HTTPS proxies are not supported.")
+    authorization = None
+    if parts.username is not None:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        authorization = "Basic " + base64.b64encode(pair.encode()).decode()
+    return Proxy(parts.hostname, port or 80, authorization)
+
+
+def _excluded(origin: Origin, no_proxy: str) -> bool:
+    host = origin.host.lower().rstrip(".")
+    for entry in no_proxy.lower().replace(",", " ").split():
+        name, _, port = entry.partition(":") if entry.count(":") == 1 else (entry, "", "")
+        if port and port != str(origin.port):
+            continue
+        name = name.removeprefix("*").lstrip(".") if name != "*" else name
+        if name == "*" or host == name or host.endswith(f".{name}") or _in_network(host, name):
+            return True
+    return False
+
+
+def _in_network(host: str, network: str) -> bool:
+    if "/" not in network:
+        return False
+    import ipaddress
+
+    try:
+        return ipaddress.ip_address(host) in ipaddress.ip_network(network, strict=False)
+    except ValueError:
+        return False

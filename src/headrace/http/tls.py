@@ -1,0 +1,43 @@
+"""TLS contexts: verified by default, and never weakened without saying so."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import ssl
+
+from headrace.errors import InvalidOption
+
+__all__ = ["client_context"]
+
+_log = logging.getLogger("headrace")
+
+
+@functools.lru_cache(maxsize=32)
+def client_context(ca_bundle: str | None, verify: bool) -> ssl.SSLContext:  # noqa: FBT001 - a cache key, not an interface
+    """The context for outgoing connections; one for each combination, since loading certificates takes milliseconds.
+
+    Args:
+        ca_bundle: a PEM file, or a directory of hashed certificates, to trust instead of the system's. The system's follow
+            ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``.
+        verify: check the chain and the host name.
+
+    Raises:
+        InvalidOption: the bundle cannot be read.
+    """
+    context = ssl.create_default_context() if ca_bundle is None else _trusting_only(ca_bundle)
+    if not verify:
+        _log.warning("TLS certificates are not verified (verify_tls=False): anyone on the path can read and change the data")
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _trusting_only(ca_bundle: str) -> ssl.SSLContext:
+    place = {"capath": ca_bundle} if os.path.isdir(ca_bundle) else {"cafile": ca_bundle}
+    try:
+        return ssl.create_default_context(**place)  # type: ignore[arg-type]
+    except (OSError, ssl.SSLError) as error:
+        raise InvalidOption(f"ca_bundle {ca_bundle!r} cannot be used: {error}", hint="Give a PEM file of trusted certificates.") from error

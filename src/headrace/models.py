@@ -1,0 +1,76 @@
+"""The values that verbs return."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from headrace.errors import HeadraceError
+
+__all__ = ["BucketInfo", "Item", "ObjectInfo", "Prefix"]
+
+_NOTHING: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectInfo:
+    """What is known of one object. What a reply did not carry is None, never a guess.
+
+    Attributes:
+        uri: the object's URI.
+        size: bytes.
+        etag: the service's opaque version tag, just as it sent it (quotes included); pass it back as ``if_match``.
+        last_modified: timezone-aware.
+        content_type: the media type; None in listings.
+        metadata: the user's own key-value pairs; empty in listings.
+        version_id: the version in a versioned bucket.
+        storage_class: the service's word for the tier.
+        checksum: ``"crc32c:<8 hex digits>"`` or the like, where the service or the file system reports one.
+        buffered: True when a ``direct://`` object can only be reached through the page cache.
+    """
+
+    uri: str
+    size: int
+    etag: str | None = None
+    last_modified: datetime | None = None
+    content_type: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    version_id: str | None = None
+    storage_class: str | None = None
+    checksum: str | None = None
+    buffered: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """A common prefix ("folder") in a listing that is not recursive; ``uri`` ends with ``/``."""
+
+    uri: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BucketInfo:
+    """A bucket, container or top directory."""
+
+    uri: str
+    created: datetime | None = None
+
+
+class Item(NamedTuple):
+    """One result of a batch call.
+
+    Attributes:
+        index: the position in the input, from 0.
+        uri: the URI as it was given.
+        data: the bytes (``get_many``), writable; None for other batches and for failures.
+        info: the object's description, where the call learnt it.
+        error: the failure, with ``on_error="yield"``; None on success.
+    """
+
+    index: int
+    uri: str
+    data: memoryview | None = None
+    info: ObjectInfo | None = None
+    error: HeadraceError | None = None

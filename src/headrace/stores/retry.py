@@ -1,0 +1,125 @@
+"""What is tried again, how often, and after how long."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from headrace.errors import (
+    ConnectionFailed,
+    CredentialsError,
+    HeadraceError,
+    IntegrityError,
+    ObjectChanged,
+    ProtocolError,
+    ServiceError,
+    Stalled,
+    Throttled,
+)
+from headrace.http.effects import Operation, Sleep
+
+__all__ = ["RetryPolicy", "is_transient", "retrying"]
+
+T = TypeVar("T")
+
+_log = logging.getLogger("headrace")
+
+_TRANSIENT: Mapping[type[HeadraceError], bool] = {
+    ConnectionFailed: True,
+    Stalled: True,
+    Throttled: True,
+    ProtocolError: True,
+    IntegrityError: True,
+    ServiceError: False,
+    CredentialsError: False,
+    ObjectChanged: False,
+}
+"""The classes of errors that time may heal. Of a `ServiceError` it depends on the status and code."""
+
+_TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504, 509})
+_TRANSIENT_CODES = frozenset({"InternalError", "RequestTimeout", "OperationAborted", "ConditionalRequestConflict", "SlowDown"})
+_LASTING_CODES = frozenset({"certificate", "tls", "resolve", "NoSpace"})
+
+
+def is_transient(error: HeadraceError) -> bool:
+    """Whether the same request may succeed if it is tried again: the one table of what is retried.
+
+    A certificate that is not trusted and a name that cannot be resolved stay so; a connection that is refused may be accepted
+    when the server has started again.
+    """
+    if error.code in _LASTING_CODES:
+        return False
+    return _TRANSIENT.get(type(error), False) or error.status in _TRANSIENT_STATUS or error.code in _TRANSIENT_CODES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """Exponential delays with full jitter.
+
+    Attributes:
+        max_attempts: tries in all, of which each may fail without progress.
+        first_delay: the longest delay after the first failure, seconds; it doubles each time.
+        max_delay: seconds.
+        budget: seconds after the first attempt in which another may begin; ``Retry-After`` beyond it is not waited for.
+    """
+
+    max_attempts: int = 5
+    first_delay: float = 0.1
+    max_delay: float = 20.0
+    budget: float = 180.0
+
+    def delay(self, error: HeadraceError, attempt: int, elapsed: float) -> float | None:
+        """Seconds to wait before the next attempt, or None to give up."""
+        if attempt >= self.max_attempts or not is_transient(error):
+            return None
+        seconds = random.uniform(0, min(self.max_delay, self.first_delay * 2 ** (attempt - 1)))  # noqa: S311 - not cryptography
+        if error.retry_after is not None:
+            seconds += error.retry_after
+        return seconds if elapsed + seconds <= self.budget else None
+
+
+def retrying(
+    attempt: Callable[[], Operation[T]],
+    policy: RetryPolicy,
+    uri: str,
+    operation: str,
+    *,
+    repeatable: bool = True,
+    progressed: Callable[[], bool] = lambda: False,
+) -> Operation[T]:
+    """Run ``attempt()`` until it succeeds, fails for good, or has been tried often enough.
+
+    Args:
+        attempt: gives a new operation for each try.
+        policy: how often and how patiently.
+        uri: goes into errors.
+        operation: the verb; goes into errors.
+        repeatable: whether a request whose reply was lost may be sent again; refusals such as 503 always may.
+        progressed: tells after a failure whether the attempt brought the work forward; if so, the count starts anew.
+    """
+    begun = time.monotonic()
+    number = total = 0
+    while True:
+        number += 1
+        total += 1
+        try:
+            return (yield from attempt())
+        except HeadraceError as error:
+            elapsed = time.monotonic() - begun
+            if progressed():
+                number, begun = 1, time.monotonic()
+            error.attempts, error.elapsed = total, elapsed
+            error.with_context(uri=uri, operation=operation)
+            may_have_happened = isinstance(error, (ConnectionFailed, Stalled)) and error.code not in ("refused", "connect")
+            if may_have_happened and not repeatable:
+                error.hint = error.hint or "It is not known whether the write took place: look before trying again."
+                raise
+            seconds = policy.delay(error, number, time.monotonic() - begun)
+            if seconds is None:
+                raise
+            _log.info("%s; attempt %d follows in %.2f s", error, total + 1, seconds)
+        yield Sleep(seconds)

@@ -1,0 +1,194 @@
+"""A backend with patience: every verb is retried, and a read that breaks goes on at the byte that it reached."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headrace.backends.protocol import Backend, Body, Fetched, Landing, Page, Part, Upload, UploadInfo, WriteOptions
+from headrace.errors import HeadraceError, NotFound, ObjectChanged
+from headrace.http.effects import Operation
+from headrace.models import BucketInfo, ObjectInfo
+from headrace.stores.retry import RetryPolicy, retrying
+from headrace.uri import Location
+
+__all__ = ["Store"]
+
+
+class Store:
+    """Wraps a `Backend` and has its methods; see there for what they do."""
+
+    def __init__(self, backend: Backend, policy: RetryPolicy) -> None:
+        self.backend = backend
+        self.policy = policy
+        self.scheme = backend.scheme
+        self.uses_http = backend.uses_http
+        self.min_part_size = backend.min_part_size
+        self.max_part_size = backend.max_part_size
+        self.max_parts = backend.max_parts
+        self.delete_batch_size = backend.delete_batch_size
+
+    def get(
+        self, location: Location, landing: Landing, *, start: int | None = None, length: int | None = None, if_match: str | None = None
+    ) -> Operation[Fetched]:
+        """Read; after a break the next attempt asks for the rest, bound to the version that was begun."""
+        reading = _Reading(self.backend, location, landing, start, length, if_match)
+        return (yield from retrying(reading.attempt, self.policy, location.uri, "get", progressed=reading.progressed))
+
+    def head(self, location: Location) -> Operation[ObjectInfo]:
+        """Describe an object."""
+        return (yield from retrying(lambda: self.backend.head(location), self.policy, location.uri, "stat"))
+
+    def put(self, location: Location, body: Body, options: WriteOptions) -> Operation[ObjectInfo]:
+        """Write an object in one piece."""
+        return (
+            yield from retrying(
+                lambda: self.backend.put(location, body, options),
+                self.policy,
+                location.uri,
+                "put",
+                repeatable=not options.conditional,
+            )
+        )
+
+    def delete(self, location: Location) -> Operation[None]:
+        """Delete an object."""
+        yield from retrying(lambda: self.backend.delete(location), self.policy, location.uri, "delete")
+
+    def delete_batch(self, locations: Sequence[Location]) -> Operation[Sequence[HeadraceError | None]]:
+        """Delete objects of one container."""
+        uri = locations[0].at("").uri if locations else ""
+        return (yield from retrying(lambda: self.backend.delete_batch(locations), self.policy, uri, "delete"))
+
+    def delete_empty_directories(self, location: Location) -> Operation[None]:
+        """Remove directories that hold nothing."""
+        yield from retrying(lambda: self.backend.delete_empty_directories(location), self.policy, location.uri, "delete")
+
+    def list_page(self, location: Location, *, recursive: bool, start_after: str | None, token: str | None) -> Operation[Page]:
+        """List a page."""
+
+        def attempt() -> Operation[Page]:
+            return self.backend.list_page(location, recursive=recursive, start_after=start_after, token=token)
+
+        return (yield from retrying(attempt, self.policy, location.uri, "list"))
+
+    def copy(self, source: Location, destination: Location, options: WriteOptions) -> Operation[ObjectInfo]:
+        """Copy within the service."""
+        return (
+            yield from retrying(
+                lambda: self.backend.copy(source, destination, options),
+                self.policy,
+                source.uri,
+                "copy",
+                repeatable=not options.conditional,
+            )
+        )
+
+    def start_upload(self, location: Location, options: WriteOptions) -> Operation[Upload]:
+        """Begin a write in parts. If a reply is lost, an upload without parts may be left behind."""
+        return (yield from retrying(lambda: self.backend.start_upload(location, options), self.policy, location.uri, "put"))
+
+    def put_part(self, upload: Upload, number: int, offset: int, body: Body) -> Operation[Part]:
+        """Write a part."""
+        uri = upload.location.uri
+        return (yield from retrying(lambda: self.backend.put_part(upload, number, offset, body), self.policy, uri, "put"))
+
+    def complete_upload(self, upload: Upload, parts: Sequence[Part], options: WriteOptions) -> Operation[ObjectInfo]:
+        """Make the object visible. If the first reply was lost and the upload is then unknown, the object itself is asked."""
+        tries = 0
+
+        def attempt() -> Operation[ObjectInfo]:
+            nonlocal tries
+            tries += 1
+            try:
+                return (yield from self.backend.complete_upload(upload, parts, options))
+            except NotFound as error:
+                if tries == 1 or error.code != "NoSuchUpload":
+                    raise
+                return (yield from self._completed_before(upload, parts, error))
+
+        return (yield from retrying(attempt, self.policy, upload.location.uri, "put", repeatable=not options.conditional))
+
+    def _completed_before(self, upload: Upload, parts: Sequence[Part], error: NotFound) -> Operation[ObjectInfo]:
+        info: ObjectInfo = yield from self.backend.head(upload.location)
+        # A multipart ETag ends with the number of parts; with the size it tells this upload's object from an older one.
+        same = info.size == sum(part.size for part in parts) and (info.etag or "").rstrip('"').endswith(f"-{len(parts)}")
+        if not same:
+            raise error
+        return info
+
+    def abort_upload(self, upload: Upload) -> Operation[None]:
+        """Give up a write in parts."""
+        yield from retrying(lambda: self.backend.abort_upload(upload), self.policy, upload.location.uri, "abort")
+
+    def list_parts(self, upload: Upload) -> Operation[Sequence[Part]]:
+        """The parts that the service has."""
+        return (yield from retrying(lambda: self.backend.list_parts(upload), self.policy, upload.location.uri, "list parts"))
+
+    def list_uploads(self, location: Location) -> Operation[Sequence[UploadInfo]]:
+        """Unfinished uploads."""
+        return (yield from retrying(lambda: self.backend.list_uploads(location), self.policy, location.uri, "list uploads"))
+
+    def create_container(self, location: Location) -> Operation[None]:
+        """Create a container."""
+        attempt = lambda: self.backend.create_container(location)  # noqa: E731
+        yield from retrying(attempt, self.policy, location.uri, "create_container", repeatable=False)
+
+    def delete_container(self, location: Location) -> Operation[None]:
+        """Delete an empty container."""
+        attempt = lambda: self.backend.delete_container(location)  # noqa: E731
+        yield from retrying(attempt, self.policy, location.uri, "delete_container", repeatable=False)
+
+    def list_containers(self, location: Location) -> Operation[Sequence[BucketInfo]]:
+        """List containers."""
+        return (yield from retrying(lambda: self.backend.list_containers(location), self.policy, location.uri, "list_containers"))
+
+    def presign(self, location: Location, *, method: str, expires: int) -> Operation[str]:
+        """Sign a URL."""
+        attempt = lambda: self.backend.presign(location, method=method, expires=expires)  # noqa: E731
+        return (yield from retrying(attempt, self.policy, location.uri, "presign"))
+
+
+class _Reading:
+    """One get over as many attempts as it takes."""
+
+    def __init__(
+        self, backend: Backend, location: Location, landing: Landing, start: int | None, length: int | None, if_match: str | None
+    ) -> None:
+        self._backend = backend
+        self._location = location
+        self._landing = landing
+        self._arguments = (start, length, if_match)
+        self._rest: Landing | None = None
+        self._done = 0
+        self._seen = 0
+
+    def attempt(self) -> Operation[Fetched]:
+        """The first time the whole, later the rest if something can be built upon."""
+        landing, (start, length, if_match) = self._landing, self._arguments
+        self._take_stock()
+        info, view = landing.info, landing.view
+        if not self._done or info is None or info.etag is None or view is None:
+            self._done = 0
+            return (yield from self._backend.get(self._location, landing, start=start, length=length, if_match=if_match))
+        self._rest = rest = Landing(lambda _info, _start, count: view[self._done : self._done + count])
+        fetched = yield from self._backend.get(
+            self._location, rest, start=landing.start + self._done, length=len(view) - self._done, if_match=info.etag
+        )
+        if self._done + len(fetched.data) != len(view):
+            raise ObjectChanged("the object has another length than when the read began")
+        landing.received = len(view)
+        return Fetched(view, info, landing.start)
+
+    def progressed(self) -> bool:
+        """Whether more bytes are in place than at the last failure."""
+        before = self._seen
+        self._take_stock()
+        self._seen = self._done
+        return self._done > before
+
+    def _take_stock(self) -> None:
+        if self._rest is not None:
+            self._done += self._rest.received
+            self._rest = None
+        elif self._landing.received > self._done:
+            self._done = self._landing.received

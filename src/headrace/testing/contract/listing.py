@@ -1,0 +1,112 @@
+"""Listings: order, prefixes, patterns, pages."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from headrace.client import Client
+from headrace.errors import InvalidOption, NotFound
+from headrace.models import ObjectInfo, Prefix
+from headrace.testing.contract.case import ContractCase, names_of, needs, payload
+
+__all__ = ["ListingContract"]
+
+_NAMES = ["B", "a-b", "a.b", "a/b", "a/c/d", "a0", "b/x", "z", "\u00e9/x", "\U0001f986"]
+"""In the order of their bytes, in which ``a.b`` < ``a/b`` < ``a0``."""
+
+_MANY = 2100
+"""Objects that no service lists in one page, nor in two."""
+
+
+class ListingContract(ContractCase):
+    """``list``."""
+
+    @pytest.fixture
+    def filled(self, blocking_client: Client, base: str) -> str:
+        """A prefix with a few objects below it."""
+        for name in _NAMES:
+            blocking_client.put(f"{base}{name}", payload(len(name)))
+        return base
+
+    def test_everything_in_the_order_of_bytes(self, client: Client, filled: str) -> None:
+        assert names_of(client.list(filled), filled) == _NAMES
+
+    def test_what_is_listed_is_what_stat_tells(self, client: Client, filled: str) -> None:
+        for entry in client.list(filled):
+            assert isinstance(entry, ObjectInfo)
+            info = client.stat(entry.uri)
+            assert (entry.uri, entry.size, entry.etag) == (info.uri, info.size, info.etag)
+            assert entry.last_modified is not None
+            assert info.last_modified is not None
+            assert entry.last_modified.utcoffset() is not None
+            # Some services round the one and not the other.
+            assert abs((entry.last_modified - info.last_modified).total_seconds()) <= 1
+
+    def test_nothing(self, client: Client, base: str) -> None:
+        assert list(client.list(base)) == []
+        assert list(client.list(f"{base}nothing/")) == []
+        assert list(client.list(base, recursive=False)) == []
+
+    @needs("missing_container")
+    def test_a_missing_container_is_not_empty(self, client: Client, container: str) -> None:
+        with pytest.raises(NotFound):
+            list(client.list(container))
+
+    @pytest.mark.parametrize(("prefix", "names"), [("a", _NAMES[1:6]), ("a/", ["a/b", "a/c/d"]), ("a/c", ["a/c/d"]), ("a/b", ["a/b"]), ("q", [])])
+    def test_a_prefix_is_taken_literally(self, client: Client, filled: str, prefix: str, names: list[str]) -> None:
+        assert names_of(client.list(f"{filled}{prefix}"), filled) == names
+
+    @pytest.mark.parametrize(
+        ("prefix", "names"),
+        [
+            ("", ["B", "a-b", "a.b", "a/", "a0", "b/", "z", "\u00e9/", "\U0001f986"]),
+            ("a/", ["a/b", "a/c/"]),
+            ("a", ["a-b", "a.b", "a/", "a0"]),
+            ("b", ["b/"]),
+        ],
+    )
+    def test_one_level(self, client: Client, filled: str, prefix: str, names: list[str]) -> None:
+        entries = list(client.list(f"{filled}{prefix}", recursive=False))
+        assert names_of(entries, filled) == names
+        assert [isinstance(entry, Prefix) for entry in entries] == [name.endswith("/") for name in names]
+
+    def test_a_pattern_is_searched_below_the_prefix(self, client: Client, filled: str) -> None:
+        assert names_of(client.list(filled, pattern="b"), filled) == ["a-b", "a.b", "a/b", "b/x"]
+        assert names_of(client.list(filled, pattern="^b"), filled) == ["b/x"]
+        assert names_of(client.list(f"{filled}a/", pattern="^b$"), filled) == ["a/b"]
+        assert names_of(client.list(filled, pattern="contract"), filled) == []
+
+    def test_a_pattern_leaves_the_folders_of_one_level(self, client: Client, filled: str) -> None:
+        assert names_of(client.list(filled, recursive=False, pattern="^a"), filled) == ["a-b", "a.b", "a/", "a0", "b/", "\u00e9/"]
+
+    def test_a_pattern_that_is_none(self, client: Client, filled: str) -> None:
+        with pytest.raises(InvalidOption, match="pattern"):
+            list(client.list(filled, pattern="("))
+
+    @pytest.mark.parametrize("after", range(len(_NAMES)))
+    def test_after_a_key(self, client: Client, filled: str, after: int) -> None:
+        assert names_of(client.list(filled, start_after=f"{filled}{_NAMES[after]}"), filled) == _NAMES[after + 1 :]
+
+    def test_after_a_key_that_is_not_there(self, client: Client, filled: str) -> None:
+        assert names_of(client.list(filled, start_after=f"{filled}a/bb"), filled) == _NAMES[4:]
+
+    def test_leaving_early(self, client: Client, filled: str) -> None:
+        listing = client.list(filled)
+        assert names_of(itertools.islice(listing, 2), filled) == _NAMES[:2]
+        listing.close()  # type: ignore[attr-defined]
+        assert len(list(client.list(filled))) == len(_NAMES)
+
+    def test_thousands_of_objects(self, client: Client, base: str) -> None:
+        """Written, listed over several pages, and deleted in several batches."""
+        names = [f"{number % 7}/{number:04}" for number in range(_MANY)]
+        assert sum(item.info is not None for item in client.put_many((f"{base}{name}", b"") for name in names)) == _MANY
+        assert names_of(client.list(base), base) == sorted(names)
+        assert names_of(client.list(base, recursive=False), base) == [f"{number}/" for number in range(7)]
+        assert names_of(client.list(base, start_after=f"{base}{sorted(names)[1050]}"), base) == sorted(names)[1051:]
+        assert names_of(itertools.islice(client.list(base), 1500), base) == sorted(names)[:1500]
+        assert client.delete_many(f"{base}{name}" for name in names[100:]) == _MANY - 100
+        assert names_of(client.list(base), base) == sorted(names[:100])
+        assert client.delete(base, recursive=True) == 100
+        assert list(client.list(base)) == []

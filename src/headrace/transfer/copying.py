@@ -1,0 +1,95 @@
+"""Copies: by the service itself where source and destination are its own, else streamed in bounded memory."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator
+
+from headrace.backends.protocol import Fetched, Landing, Part, Upload, WriteOptions
+from headrace.errors import ObjectChanged
+from headrace.http.effects import Call, Operation, Parallel, with_cleanup
+from headrace.http.messages import FileRange
+from headrace.models import ObjectInfo
+from headrace.stores.store import Store
+from headrace.transfer.session import Session
+from headrace.transfer.writing import part_size_for, publish, store_body
+from headrace.uri import URI, Location
+
+__all__ = ["copy", "move"]
+
+_PARTS_AT_ONCE = 4
+
+
+def copy(session: Session, source: URI, destination: URI) -> Operation[ObjectInfo]:
+    """Copy one object; content type and metadata are kept where the destination can hold them."""
+    from_store, from_location = session.locate_object(source)
+    to_store, to_location = session.locate_object(destination)
+    if from_store is to_store:
+        return (yield from from_store.copy(from_location, to_location, WriteOptions()))
+    if from_location.scheme == "file" and to_store.uses_http:
+        return (yield from _send_file(session, from_store, from_location, to_store, to_location))
+    info: ObjectInfo = yield from from_store.head(from_location)
+    options = _kept(info, to_store)
+    if info.size < session.write_plan.threshold:
+        fetched: Fetched = yield from from_store.get(from_location, Landing())
+        return (yield from to_store.put(to_location, [fetched.data], options))
+    return (yield from _stream(session, from_store, from_location, to_store, to_location, info, options))
+
+
+def move(session: Session, source: URI, destination: URI) -> Operation[ObjectInfo]:
+    """Copy, then delete the source; if the copy fails, the source is untouched."""
+    info = yield from copy(session, source, destination)
+    store, location = session.locate_object(source)
+    if location.uri != info.uri:
+        yield from store.delete(location)
+    return info
+
+
+def _kept(info: ObjectInfo, to_store: Store) -> WriteOptions:
+    if to_store.scheme in ("file", "direct"):
+        return WriteOptions()
+    return WriteOptions(content_type=info.content_type, metadata=dict(info.metadata))
+
+
+def _send_file(session: Session, from_store: Store, source: Location, to_store: Store, destination: Location) -> Operation[ObjectInfo]:
+    """Upload a file without reading it into memory: the kernel sends it."""
+    info: ObjectInfo = yield from from_store.head(source)
+    descriptor: int = yield Call(functools.partial(os.open, source.key, os.O_RDONLY | os.O_CLOEXEC))
+    try:
+        body = FileRange(descriptor, 0, info.size)
+        result: ObjectInfo = yield from store_body(to_store, destination, body, WriteOptions(), session.write_plan)
+    finally:
+        os.close(descriptor)
+    after: ObjectInfo = yield from from_store.head(source)
+    if after.etag != info.etag:
+        raise ObjectChanged("the file was changed while it was sent", uri=source.uri, operation="copy")
+    return result
+
+
+def _stream(
+    session: Session,
+    from_store: Store,
+    source: Location,
+    to_store: Store,
+    destination: Location,
+    info: ObjectInfo,
+    options: WriteOptions,
+) -> Operation[ObjectInfo]:
+    """Ranges of the source are the parts of the destination; at most a few are in memory."""
+    upload: Upload = yield from to_store.start_upload(destination, options)
+    part_size = part_size_for(to_store, info.size, session.write_plan.part_size)
+
+    def part(number: int, start: int) -> Operation[Part]:
+        length = min(part_size, info.size - start)
+        fetched: Fetched = yield from from_store.get(source, Landing(), start=start, length=length, if_match=info.etag)
+        return (yield from to_store.put_part(upload, number, start, [fetched.data]))
+
+    def parts() -> Iterator[Operation[Part]]:
+        return (part(number, start) for number, start in enumerate(range(0, info.size, part_size), start=1))
+
+    def run() -> Operation[ObjectInfo]:
+        done: list[Part] = yield Parallel(parts(), _PARTS_AT_ONCE)
+        return (yield from publish(to_store, upload, done, info.size, options))
+
+    return (yield from with_cleanup(run(), lambda: to_store.abort_upload(upload)))

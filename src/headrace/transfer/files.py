@@ -1,0 +1,317 @@
+"""Objects as Python files: `io.RawIOBase` over ranged reads, and over writes in parts."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections import deque
+from concurrent.futures import Future
+from typing import Any
+
+from headrace import memory
+from headrace.backends.protocol import Fetched, Landing, Part, Upload, WriteOptions
+from headrace.errors import HeadraceError, InvalidOption, ObjectChanged
+from headrace.http.effects import Operation
+from headrace.models import ObjectInfo
+from headrace.transfer.reading import fetch
+from headrace.transfer.session import Session
+from headrace.transfer.writing import part_size_for, publish
+from headrace.uri import URI, Location
+
+__all__ = ["DEFAULT_BLOCK_SIZE", "ObjectReader", "ObjectWriter", "open_file"]
+
+DEFAULT_BLOCK_SIZE = 8 << 20
+_PARTS_AT_ONCE = 4
+_PARTS_BEFORE_GROWTH = 1000
+_LINE_BUFFER = 128 << 10
+
+
+def open_file(session: Session, uri: URI, mode: str, block_size: int) -> io.BufferedIOBase | io.BufferedReader:
+    """The file object behind ``open``."""
+    if mode == "rb":
+        return io.BufferedReader(ObjectReader(session, uri, block_size), _LINE_BUFFER)
+    if mode in ("wb", "xb"):
+        return ObjectWriter(session, uri, WriteOptions(create_only=mode == "xb"))
+    raise InvalidOption(f"mode {mode!r} is not one of 'rb', 'wb', 'xb'", hint="Wrap the file in io.TextIOWrapper for text.")
+
+
+def _start(session: Session, operation: Operation[Any]) -> Future[Any]:
+    """Begin an operation in the background."""
+    return session.loop_thread.submit(operation)
+
+
+class ObjectReader(io.RawIOBase):
+    """Reads an object by ranges, with one block read ahead when it is read in sequence.
+
+    All reads come from the version that was there when the file was opened; if it is replaced, they raise `ObjectChanged`.
+
+    Args:
+        session: performs the requests.
+        uri: the object.
+        block_size: bytes of each request for small reads; reads of more go straight into the reader's memory, in parallel.
+    """
+
+    def __init__(self, session: Session, uri: URI, block_size: int = DEFAULT_BLOCK_SIZE) -> None:
+        super().__init__()
+        if block_size < 1:
+            raise InvalidOption(f"block_size must be at least 1, got {block_size}")
+        self._session = session
+        self._store, self._location = session.locate_object(uri)
+        self._block_size = block_size
+        self.info: ObjectInfo = session.run(self._store.head(self._location))
+        self._position = 0
+        self._block = memory.fresh(0)
+        self._block_start = 0
+        self._ahead: tuple[int, Future[Fetched]] | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        """The object's URI."""
+        return self._location.uri
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def seekable(self) -> bool:
+        """True."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to a byte; nothing is requested before the next read."""
+        self._check_open()
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.info.size}.get(whence)
+        if base is None:
+            raise ValueError(f"whence must be 0, 1 or 2, not {whence}")
+        if base + offset < 0:
+            raise ValueError("cannot seek to before the beginning")
+        self._position = base + offset
+        return self._position
+
+    def tell(self) -> int:
+        """The position of the next read."""
+        self._check_open()
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer as far as the object goes; the bytes are received straight into it if they are many."""
+        self._check_open()
+        target = memory.destination(buffer)
+        with self._lock:
+            wanted = min(len(target), self.info.size - self._position)
+            if wanted <= 0:
+                return 0
+            copied = self._from_block(target[:wanted])
+            if copied < wanted:
+                copied += self._from_store(target[copied:wanted])
+            return copied
+
+    def readall(self) -> bytes:
+        """The rest of the object."""
+        rest = memoryview(bytearray(max(0, self.info.size - self._position)))
+        filled = 0
+        while filled < len(rest) and (count := self.readinto(rest[filled:])):
+            filled += count
+        return bytes(rest)
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ValueError("the file is closed")
+
+    def _from_block(self, target: memoryview) -> int:
+        offset = self._position - self._block_start
+        count = min(len(target), len(self._block) - offset) if 0 <= offset < len(self._block) else 0
+        if count > 0:
+            target[:count] = self._block[offset : offset + count]
+            self._position += count
+        return max(count, 0)
+
+    def _from_store(self, target: memoryview) -> int:
+        if len(target) >= self._block_size:
+            self._session.run(self._fetch(self._position, len(target), target))
+            self._position += len(target)
+            return len(target)
+        sequential = self._position == self._block_start + len(self._block)
+        self._block, self._block_start = self._next_block(), self._position
+        end = self._block_start + len(self._block)
+        if sequential and self._store.uses_http and end < self.info.size:
+            self._ahead = end, _start(self._session, self._fetch(end, min(self._block_size, self.info.size - end)))
+        return self._from_block(target)
+
+    def _next_block(self) -> memoryview:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            start, future = ahead
+            if start == self._position:
+                return future.result().data
+            future.cancel()
+        size = min(self._block_size, self.info.size - self._position)
+        return self._session.run(self._fetch(self._position, size)).data
+
+    def _fetch(self, start: int, length: int, into: memoryview | None = None) -> Operation[Fetched]:
+        plan = self._session.read_plan
+        fetched: Fetched = yield from fetch(
+            self._store, self._location, plan, start=start, length=length, into=into, if_match=self.info.etag
+        )
+        if len(fetched.data) != length:
+            raise ObjectChanged("the object became shorter while it was read", uri=self._location.uri, operation="read")
+        return fetched
+
+    def close(self) -> None:
+        """Give up what is read ahead."""
+        if not self.closed and self._ahead is not None:
+            self._ahead[1].cancel()
+        super().close()
+
+    def __reduce__(self) -> Any:
+        raise TypeError("an open file cannot be pickled; pickle its URI")
+
+
+class ObjectWriter(io.RawIOBase):
+    """Writes an object in parts, in constant memory; it becomes visible when the file is closed, and only whole.
+
+    An error inside ``with``, `abort`, or dropping the file without closing it publishes nothing.
+
+    Args:
+        session: performs the requests.
+        uri: the object.
+        options: how it is written.
+        part_size: bytes of each part; None takes the client's. It doubles every thousand parts, so that the service's limit of
+            parts is never reached.
+    """
+
+    def __init__(self, session: Session, uri: URI, options: WriteOptions, part_size: int | None = None) -> None:
+        super().__init__()
+        self._session = session
+        self._store, self._location = session.locate_object(uri)
+        self._options = options
+        self._part_size = part_size_for(self._store, 0, part_size or session.write_plan.part_size)
+        self._part = memory.fresh(self._part_size)
+        self._filled = 0
+        self._upload: Upload | None = None
+        self._pending: deque[Future[Part]] = deque()
+        self._parts: list[Part] = []
+        self._number = 0
+        self._sent = 0
+        self._size = 0
+        self._finished = False
+        self.info: ObjectInfo | None = None
+
+    @property
+    def name(self) -> str:
+        """The object's URI."""
+        return self._location.uri
+
+    def writable(self) -> bool:
+        """True."""
+        return True
+
+    def tell(self) -> int:
+        """Bytes written so far."""
+        return self._size
+
+    def write(self, data: Any) -> int:
+        """Take all of ``data``; returns its length in bytes. A failure of an earlier part is raised here or by `close`."""
+        if self._finished:
+            raise ValueError("the file is closed")
+        source = memory.source(data)
+        taken = 0
+        while taken < len(source):
+            count = min(len(source) - taken, self._part_size - self._filled)
+            self._part[self._filled : self._filled + count] = source[taken : taken + count]
+            self._filled += count
+            taken += count
+            if self._filled == self._part_size:
+                self._send_part()
+        self._size += len(source)
+        return len(source)
+
+    def _send_part(self) -> None:
+        if self._upload is None:
+            self._upload = self._session.run(self._store.start_upload(self._location, self._options))
+        self._number += 1
+        body = self._part[: self._filled]
+        operation = self._store.put_part(self._upload, self._number, self._sent, [body])
+        self._sent += self._filled
+        if self._number % _PARTS_BEFORE_GROWTH == 0:
+            self._part_size = min(2 * self._part_size, self._store.max_part_size)
+        self._part, self._filled = memory.fresh(self._part_size), 0
+        if self._store.uses_http:
+            self._pending.append(_start(self._session, operation))
+            while len(self._pending) >= _PARTS_AT_ONCE:
+                self._parts.append(self._pending.popleft().result())
+        else:
+            self._parts.append(self._session.run(operation))
+
+    def close(self) -> None:
+        """Send what is left and publish the object.
+
+        Raises:
+            HeadraceError: a part or the completion failed; nothing was published.
+        """
+        if self._finished:
+            super().close()
+            return
+        try:
+            self.info = self._publish()
+        except BaseException:
+            self.abort()
+            raise
+        self._finish()
+
+    def _publish(self) -> ObjectInfo:
+        if self._upload is None:
+            return self._session.run(self._store.put(self._location, [self._part[: self._filled]], self._options))
+        if self._filled:
+            self._send_part()
+        while self._pending:
+            self._parts.append(self._pending.popleft().result())
+        return self._session.run(publish(self._store, self._upload, self._parts, self._size, self._options))
+
+    def abort(self) -> None:
+        """Give the write up: what was sent is removed, nothing is published. Does nothing after `close`."""
+        if self._finished:
+            return
+        self._finish()
+        _settle(self._pending)
+        if self._upload is not None:
+            try:
+                self._session.run(self._store.abort_upload(self._upload))
+            except HeadraceError as error:
+                raise error.with_context(hint="Parts that were sent may still be held by the service.") from None
+
+    def _finish(self) -> None:
+        self._finished = True
+        self._part = memory.fresh(0)
+        super().close()
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        if error is None:
+            self.close()
+        else:
+            self.abort()
+
+    def __del__(self) -> None:
+        # io's own __del__ closes, which would publish what nobody said is complete.
+        if not getattr(self, "_finished", True):
+            try:
+                self.abort()
+            except Exception:  # noqa: S110, BLE001 - nobody is left to tell
+                pass
+
+    def __reduce__(self) -> Any:
+        raise TypeError("an open file cannot be pickled; pickle its URI")
+
+
+def _settle(pending: deque[Future[Part]]) -> None:
+    """Cancel what is in flight, and wait until none of it can write any more."""
+    for future in pending:
+        future.cancel()
+    for future in pending:
+        try:
+            future.result(timeout=5)
+        except BaseException:  # noqa: BLE001, S112 - cancelled or failed: both are settled
+            continue
+
+

@@ -1,0 +1,159 @@
+"""Reading objects: whole, in part, and in many parts at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from headrace import memory
+from headrace.backends.protocol import Fetched, Landing
+from headrace.errors import InvalidOption
+from headrace.http.effects import Operation, Parallel
+from headrace.models import ObjectInfo
+from headrace.stores.store import Store
+from headrace.uri import Location
+
+__all__ = ["ReadPlan", "fetch", "fetch_ranges"]
+
+_LARGEST_RANGE = 32 << 20
+_BRIDGED_GAP = 128 << 10
+
+
+class ReadPlan(NamedTuple):
+    """How large reads are cut up.
+
+    Attributes:
+        threshold: bytes that are asked for in the first request; what is longer is read in parallel.
+        at_once: requests in flight for one object.
+    """
+
+    threshold: int
+    at_once: int
+
+    def range_size(self, rest: int) -> int:
+        """Bytes of each parallel range, when ``rest`` bytes are left after the first request."""
+        return max(self.threshold, min(_LARGEST_RANGE, -(-rest // self.at_once)))
+
+
+def fetch(
+    store: Store,
+    location: Location,
+    plan: ReadPlan,
+    *,
+    start: int | None = None,
+    length: int | None = None,
+    into: memoryview | None = None,
+    if_match: str | None = None,
+) -> Operation[Fetched]:
+    """Read an object or a range of it. The first request asks for no more than ``plan.threshold`` bytes and tells the size."""
+    if length is not None and length < 0:
+        raise InvalidOption(f"length must not be negative, got {length}", uri=location.uri, operation="get")
+    if not store.uses_http:
+        return (yield from store.get(location, _landing(into), start=start, length=length, if_match=if_match))
+    if length == 0 or (start is not None and start < 0):
+        start, length = yield from _resolve_range(store, location, start, length)
+    first = plan.threshold if length is None else min(length, plan.threshold)
+    reading = _WholeRead(start or 0, length, into)
+    if first == 0:
+        info: ObjectInfo = yield from store.head(location)
+        return Fetched(reading.allocate(info, start or 0, 0), info, start or 0)
+    fetched: Fetched = yield from store.get(location, Landing(reading.allocate), start=start, length=first, if_match=if_match)
+    whole = reading.view
+    assert whole is not None
+    if len(fetched.data) < len(whole):
+        yield Parallel(_remaining(store, location, plan, fetched, whole), plan.at_once)
+    return Fetched(whole, fetched.info, fetched.start)
+
+
+def _resolve_range(store: Store, location: Location, start: int | None, length: int | None) -> Operation[tuple[int, int | None]]:
+    """Turn a range that counts from the end, or is empty, into one from the beginning; this needs the size."""
+    info: ObjectInfo = yield from store.head(location)
+    start = start or 0
+    first = max(0, info.size + start) if start < 0 else start
+    if first > info.size:
+        raise InvalidOption(f"the range begins at byte {first}, but the object has {info.size} bytes", uri=location.uri, operation="get")
+    left = info.size - first
+    return first, left if length is None else min(length, left)
+
+
+class _WholeRead:
+    """Allocates, when the first reply tells the size, the memory for all that is wanted."""
+
+    def __init__(self, start: int, length: int | None, into: memoryview | None) -> None:
+        self._start = start
+        self._length = length
+        self._into = into
+        self.view: memoryview | None = None
+
+    def allocate(self, info: ObjectInfo, start: int, length: int) -> memoryview:
+        left = info.size - start
+        total = left if self._length is None else min(self._length, left)
+        if self.view is None or len(self.view) != total:
+            self.view = memory.fresh(total) if self._into is None else _fitting(self._into, total)
+        return self.view if length == total else self.view[:length]
+
+
+def _landing(into: memoryview | None) -> Landing:
+    return Landing() if into is None else Landing(lambda info, start, length: _fitting(into, length))
+
+
+def _fitting(into: memoryview, length: int) -> memoryview:
+    if len(into) < length:
+        raise InvalidOption(f"`into` has {len(into)} bytes, {length} are to be read", hint="Give a larger buffer, or a `length`.")
+    return into[:length]
+
+
+def _remaining(store: Store, location: Location, plan: ReadPlan, fetched: Fetched, whole: memoryview) -> Iterator[Operation[Fetched]]:
+    done = len(fetched.data)
+    size = plan.range_size(len(whole) - done)
+    for offset in range(done, len(whole), size):
+        piece = whole[offset : offset + size]
+        yield store.get(
+            location,
+            Landing(lambda info, start, length, piece=piece: piece[:length]),  # type: ignore[misc]
+            start=fetched.start + offset,
+            length=len(piece),
+            if_match=fetched.info.etag,
+        )
+
+
+class _Span(NamedTuple):
+    start: int
+    length: int
+
+
+def fetch_ranges(store: Store, location: Location, plan: ReadPlan, ranges: Sequence[tuple[int, int]]) -> Operation[list[memoryview]]:
+    """Read several ranges; neighbours with small gaps are read in one request, and all come from one version of the object."""
+    spans = _merged(ranges)
+    for start, length in ranges:
+        if start < 0 or length < 0:
+            raise InvalidOption(f"a range is (start, length), neither negative, got {(start, length)}", uri=location.uri)
+    if not spans:
+        return [memory.fresh(0) for _ in ranges]
+    first: Fetched = yield from fetch(store, location, plan, start=spans[0].start, length=spans[0].length)
+    etag = first.info.etag
+    rest: list[Fetched] = yield Parallel(
+        (fetch(store, location, plan, start=span.start, length=span.length, if_match=etag) for span in spans[1:]), plan.at_once
+    )
+    fetched = {span.start: found.data for span, found in zip(spans, [first, *rest], strict=True)}
+    return [_cut(fetched, spans, start, length) for start, length in ranges]
+
+
+def _merged(ranges: Sequence[tuple[int, int]]) -> list[_Span]:
+    spans: list[_Span] = []
+    for start, length in sorted((start, length) for start, length in ranges if length > 0):
+        if spans and start <= spans[-1].start + spans[-1].length + _BRIDGED_GAP:
+            end = max(spans[-1].start + spans[-1].length, start + length)
+            spans[-1] = _Span(spans[-1].start, end - spans[-1].start)
+        else:
+            spans.append(_Span(start, length))
+    return spans
+
+
+def _cut(fetched: dict[int, memoryview], spans: Sequence[_Span], start: int, length: int) -> memoryview:
+    if length == 0:
+        return memory.fresh(0)
+    import bisect
+
+    span = spans[bisect.bisect_right(spans, start, key=lambda span: span.start) - 1]
+    return fetched[span.start][start - span.start : start - span.start + length]

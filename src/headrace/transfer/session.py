@@ -1,0 +1,144 @@
+"""What the verbs of one client share: its options, stores, connections and threads; all made when first needed."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import weakref
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TypeVar
+
+from headrace import config, memory
+from headrace.backends.protocol import Fetched
+from headrace.errors import HeadraceError, NotSupported
+from headrace.http.blocking import BlockingTransport, Settings
+from headrace.http.crew import Crew, run_blocking
+from headrace.http.effects import Operation
+from headrace.stores.registry import Stores
+from headrace.stores.store import Store
+from headrace.transfer.reading import ReadPlan, fetch
+from headrace.transfer.writing import WritePlan
+from headrace.uri import URI, Location, parse
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from headrace.http.asynchronous import AsyncTransport
+    from headrace.http.loop_thread import LoopThread
+
+__all__ = ["Session"]
+
+T = TypeVar("T")
+
+_log = logging.getLogger("headrace")
+
+_AT_ONCE = 8
+_CREW_SIZE = 16
+
+
+class Session:
+    """The state behind a client.
+
+    It is picklable as configuration: connections, threads and caches stay behind, and so do secrets. It may be shared by
+    threads, event loops and forked children.
+    """
+
+    def __init__(self, arguments: Mapping[str, object]) -> None:
+        self.arguments = dict(arguments)
+        self._lock = threading.RLock()
+        resolved = config.resolve(self.arguments)
+        self.options = resolved.options
+        _refuse_what_is_not_built(self.options)
+        for name in resolved.unknown:
+            _log.warning("the environment variable %s is read by nobody; `headrace config` shows those that are", name)
+        self.settings = Settings(
+            connect_timeout=self.options.connect_timeout,
+            stall_timeout=self.options.stall_timeout,
+            max_connections=self.options.max_connections,
+            ca_bundle=self.options.ca_bundle,
+            verify_tls=self.options.verify_tls,
+            proxy=self.options.proxy,
+        )
+        self.stores = Stores(lambda scheme: config.resolve(self.arguments, scheme=scheme))
+        self.read_plan = ReadPlan(self.options.range_threshold, _AT_ONCE)
+        self.write_plan = WritePlan(self.options.multipart_threshold, self.options.part_size, _AT_ONCE)
+        self.transport = BlockingTransport(self.settings)
+        self.crew = Crew(_CREW_SIZE)
+        self._uses_http: dict[str, bool] = {}
+        self._loop_thread: LoopThread | None = None
+        self._transports: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncTransport] = weakref.WeakKeyDictionary()
+
+    def locate(self, uri: URI) -> tuple[Store, Location]:
+        """The store that serves a URI, and the URI parsed."""
+        location = parse(uri)
+        return self.stores.of(location), location
+
+    def locate_object(self, uri: URI) -> tuple[Store, Location]:
+        """As `locate`, for a URI that must name an object."""
+        location = parse(uri).require_object()
+        return self.stores.of(location), location
+
+    def uses_http(self, uri: URI) -> bool:
+        """Whether a URI is served by HTTP exchanges; True for one that nobody serves, whose operation will tell."""
+        scheme = uri.partition("://")[0] if isinstance(uri, str) else "file"
+        known = self._uses_http.get(scheme)
+        if known is None:
+            try:
+                known = self._uses_http[scheme] = self.locate(uri)[0].uses_http
+            except HeadraceError:
+                return True
+        return known
+
+    def fetch(self, uri: URI, *, start: int | None = None, length: int | None = None, into: object = None) -> Operation[Fetched]:
+        """The operation behind ``get``."""
+        store, location = self.locate_object(uri)
+        view = memory.destination(into) if into is not None else None
+        return fetch(store, location, self.read_plan, start=start, length=length, into=view)
+
+    def run(self, operation: Operation[T]) -> T:
+        """Perform an operation in the caller's thread."""
+        return run_blocking(operation, self.transport, self.crew)
+
+    @property
+    def loop_thread(self) -> LoopThread:
+        """The background event loop for blocking batches of small requests."""
+        with self._lock:
+            if self._loop_thread is None:
+                from headrace.http.loop_thread import LoopThread
+
+                self._loop_thread = LoopThread(self.settings)
+            return self._loop_thread
+
+    def transport_here(self) -> AsyncTransport:
+        """The transport of the running event loop."""
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        transport = self._transports.get(loop)
+        if transport is None:
+            from headrace.http.asynchronous import AsyncTransport
+
+            transport = self._transports[loop] = AsyncTransport(self.settings)
+        return transport
+
+    def close(self) -> None:
+        """Close connections and let threads end."""
+        self.transport.close()
+        self.crew.close()
+        if self._loop_thread is not None:
+            self._loop_thread.close()
+
+    def close_here(self) -> None:
+        """Close the connections of the running event loop."""
+        import asyncio
+
+        transport = self._transports.pop(asyncio.get_running_loop(), None)
+        if transport is not None:
+            transport.close()
+
+
+def _refuse_what_is_not_built(options: config.Options) -> None:
+    """An option that would do nothing is an error, not a surprise."""
+    for name in ("endpoints", "http2", "follow_redirects", "oplog"):
+        if getattr(options, name):
+            raise NotSupported(f"the option {name} is not supported by this version")

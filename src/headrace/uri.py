@@ -1,0 +1,152 @@
+"""URIs, and templates that stand for many of them.
+
+Keys are taken literally: nothing is decoded, normalised or folded, so every key that a service can hold has one URI.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import re
+from collections.abc import Iterator
+from typing import NamedTuple, TypeAlias
+
+from headrace.errors import InvalidURI
+
+__all__ = ["Location", "URI", "expand", "parse"]
+
+URI: TypeAlias = "str | os.PathLike[str]"
+
+_ALIASES = {"s3a": "s3", "gcs": "gs", "azure": "az"}
+_LOCAL = frozenset({"file", "direct"})
+_CONTAINER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
+
+
+class Location(NamedTuple):
+    """A parsed URI.
+
+    Attributes:
+        scheme: the canonical scheme: ``s3a`` is ``s3``, ``gcs`` is ``gs``, ``abfs[s]`` and ``azure`` are ``az``.
+        container: bucket or container; empty for local files; host and port for ``http(s)``.
+        key: the object's name, literally; an absolute path for local files. Empty, or ending with ``/``: a prefix.
+        account: the storage account, where the URI names it (``abfs[s]``).
+    """
+
+    scheme: str
+    container: str
+    key: str
+    account: str = ""
+
+    @property
+    def uri(self) -> str:
+        """The URI in its canonical form."""
+        if self.scheme in _LOCAL:
+            return f"{self.scheme}://{self.key}"
+        if self.account:
+            return f"abfss://{self.container}@{self.account}.dfs.core.windows.net/{self.key}"
+        return f"{self.scheme}://{self.container}/{self.key}"
+
+    def at(self, key: str) -> Location:
+        """Another key of the same container."""
+        return Location(self.scheme, self.container, key, self.account)
+
+    def require_object(self) -> Location:
+        """This location, if it can name an object.
+
+        Raises:
+            InvalidURI: it names a container or the service.
+        """
+        if not self.key or (self.scheme in _LOCAL and self.key == "/"):
+            raise InvalidURI("this names no object", uri=self.uri, hint="Add a key: scheme://container/key.")
+        return self
+
+
+def parse(uri: URI) -> Location:
+    """Parse a URI, a bare path or a path object; relative paths are made absolute.
+
+    Raises:
+        InvalidURI: no container, or one with impossible characters; a relative ``file://`` URI; NUL in a path.
+        TypeError: not a string or path.
+    """
+    if not isinstance(uri, str):
+        return _parse_path("file", os.fspath(uri))
+    scheme, separator, rest = uri.partition("://")
+    if not separator:
+        return _parse_path("file", uri)
+    scheme = _ALIASES.get(scheme, scheme)
+    if scheme in _LOCAL:
+        return _parse_path(scheme, rest.removeprefix("localhost"), uri)
+    if scheme in ("abfs", "abfss"):
+        return _parse_abfs(uri, rest)
+    container, _, key = rest.partition("/")
+    if scheme in ("http", "https"):
+        if not container:
+            raise InvalidURI("no host in the URL", uri=uri)
+        return Location(scheme, container, key)
+    if not _is_container(container) and (container or key):
+        what = f"{container!r} cannot name a bucket or container" if container else "no bucket or container in the URI"
+        raise InvalidURI(what, uri=uri, hint="Write scheme://container/key.")
+    if not _is_scheme(scheme):
+        raise InvalidURI(f"{scheme[:40]!r} is not a URI scheme", uri=uri)
+    return Location(scheme, container, key)
+
+
+@functools.lru_cache(maxsize=256)
+def _is_container(name: str) -> bool:
+    return _CONTAINER.fullmatch(name) is not None
+
+
+@functools.lru_cache(maxsize=64)
+def _is_scheme(name: str) -> bool:
+    return _SCHEME.fullmatch(name) is not None
+
+
+def _parse_path(scheme: str, path: str, uri: str | None = None) -> Location:
+    if not isinstance(path, str):
+        raise TypeError(f"a path must be text, not {type(path).__name__}")
+    if not path:
+        raise InvalidURI("an empty path", uri=uri)
+    if "\0" in path:
+        raise InvalidURI("a path cannot hold NUL", uri=(uri or path).replace("\0", "\\0"))
+    if not path.startswith("/"):
+        if uri is not None:
+            raise InvalidURI("a relative path in a URI", uri=uri, hint=f"Write {scheme}:///absolute/path, or the bare path.")
+        directory = path.endswith("/")
+        path = os.path.join(os.getcwd(), path.removeprefix("./"))
+        path = path if not directory or path.endswith("/") else f"{path}/"
+    return Location(scheme, "", path)
+
+
+def _parse_abfs(uri: str, rest: str) -> Location:
+    authority, _, key = rest.partition("/")
+    container, at, host = authority.partition("@")
+    if not _is_container(container) or (at and not host):
+        raise InvalidURI("not of the form abfs[s]://container@account.dfs.core.windows.net/path", uri=uri)
+    return Location("az", container, key, host.partition(".")[0])
+
+
+_SEQUENCE = re.compile(r"\{([0-9]+)\.\.\.?([0-9]+)\}")
+
+
+def expand(template: str) -> Iterator[str]:
+    """Yield what a template stands for, in order, the last sequence fastest.
+
+    ``{000..127}`` counts with its zero padding kept, ``{1...8}`` is the same with three dots, several sequences make a product,
+    and counting goes down if the first number is the larger. Text without a sequence stands for itself.
+
+    >>> list(expand("s3://b/{08..10}.npz"))
+    ['s3://b/08.npz', 's3://b/09.npz', 's3://b/10.npz']
+    """
+    pieces = _SEQUENCE.split(template)
+    texts = pieces[0::3]
+    sequences = [_count(first, last) for first, last in zip(pieces[1::3], pieces[2::3], strict=True)]
+    for numbers in itertools.product(*sequences):
+        yield "".join(itertools.chain.from_iterable(itertools.zip_longest(texts, numbers, fillvalue="")))
+
+
+def _count(first: str, last: str) -> list[str]:
+    width = max(len(first), len(last)) if "0" in (first[:1], last[:1]) and (len(first) > 1 or len(last) > 1) else 0
+    step = 1 if int(first) <= int(last) else -1
+    return [str(number).zfill(width) for number in range(int(first), int(last) + step, step)]

@@ -1,0 +1,588 @@
+"""The codec against h11 as an oracle, and the cases in which it must be stricter or more careful."""
+
+from __future__ import annotations
+
+import tracemalloc
+from typing import NamedTuple
+
+import h11
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from headrace.errors import ConnectionFailed, HeadraceError, ProtocolError
+from headrace.http import codec
+from headrace.http.codec import HEAD_LIMIT, METADATA_LIMIT, Placement, Reply, scratch
+
+NEXT_REPLY = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nsecond"
+
+
+class Answer(NamedTuple):
+    """What a reader made of the bytes of a connection."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    interim: int
+
+
+class Fed(NamedTuple):
+    """A reply after it was fed, and how many bytes it took."""
+
+    reply: Reply
+    taken: int
+
+    @property
+    def answer(self) -> Answer:
+        return Answer(self.reply.status, self.reply.headers, bytes(self.reply.body), self.reply.interim)
+
+
+def feed(data: bytes, *, method: str = "GET", place: Placement | None = None, pieces: list[int] | None = None) -> Fed:
+    """Feed bytes, in pieces of the given sizes over and over, as a socket would; then close."""
+    reply = Reply(method, scratch(), place)
+    position, turn = 0, 0
+    while not reply.complete and position < len(data):
+        buffer = reply.buffer()
+        assert len(buffer) > 0, "an incomplete reply must take more"
+        count = min(len(buffer), len(data) - position, pieces[turn % len(pieces)] if pieces else len(data))
+        buffer[:count] = data[position : position + count]
+        assert reply.advance(count) == reply.complete
+        position, turn = position + count, turn + 1
+    if not reply.complete:
+        reply.end()
+    return Fed(reply, position)
+
+
+def fresh_memory(reply: Reply) -> memoryview:
+    return memoryview(bytearray(reply.length))
+
+
+class Oracle(NamedTuple):
+    """What h11 says, and what it left for the next reply."""
+
+    answer: Answer
+    rest: bytes
+    keeps_alive: bool
+
+
+def ask_h11(data: bytes, method: str) -> Oracle:
+    client = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 20)
+    target = b"host:443" if method == "CONNECT" else b"/"
+    client.send(h11.Request(method=method, target=target, headers=[("host", "host")]))
+    client.send(h11.EndOfMessage())
+    client.receive_data(data)
+    client.receive_data(b"")
+    interim, body, final = 0, bytearray(), None
+    while not isinstance(event := client.next_event(), h11.EndOfMessage):
+        if isinstance(event, h11.InformationalResponse):
+            interim += 1
+        elif isinstance(event, h11.Response):
+            final = event
+        elif isinstance(event, h11.Data):
+            body += event.data
+        else:
+            raise h11.RemoteProtocolError(f"unexpected {event}")
+    assert final is not None
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in final.headers:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    keeps_alive = client.their_state is h11.DONE
+    return Oracle(Answer(final.status_code, headers, bytes(body), interim), client.trailing_data[0], keeps_alive)
+
+
+# Replies, valid ones and damaged ones.
+
+token = st.text("abcdefghijklmnopqrstuvwxyzABCXYZ0123456789-_.!~*", min_size=1, max_size=12)
+visible = st.characters(min_codepoint=0x21, max_codepoint=0xFF, exclude_characters="\x7f\x85\xa0", exclude_categories=("Cc",))
+value = st.text(st.one_of(visible, st.sampled_from(" \t")), max_size=20).map(lambda text: text.strip(" \t"))
+reserved = frozenset({"content-length", "transfer-encoding", "connection"})
+header = st.tuples(token.filter(lambda name: name.lower() not in reserved), value, st.sampled_from(["", " ", "\t", "  "]))
+body_bytes = st.one_of(st.binary(max_size=60), st.sampled_from([b"\r\n\r\n", b"0\r\n\r\n", NEXT_REPLY]))
+
+
+@st.composite
+def chunked(draw: st.DrawFn, body: bytes) -> bytes:
+    encoded = bytearray()
+    while body:
+        size = draw(st.integers(1, len(body)))
+        spelled = draw(st.sampled_from([f"{size:x}", f"{size:X}", f"{size:05x}"]))
+        extension = draw(st.sampled_from(["", ";a", ";a=b", ';a="b c"']))
+        encoded += f"{spelled}{extension}\r\n".encode() + body[:size] + b"\r\n"
+        body = body[size:]
+    return bytes(encoded) + b"0\r\n" + draw(st.sampled_from([b"", b"etag: x\r\n", b"a: 1\r\nb:\r\n"])) + b"\r\n"
+
+
+@st.composite
+def exchanges(draw: st.DrawFn) -> tuple[str, bytes]:
+    """A method, and the bytes that a correct server replies to it."""
+    method = draw(st.sampled_from(["GET", "GET", "GET", "PUT", "HEAD", "DELETE"]))
+    status = draw(st.sampled_from([200, 200, 206, 204, 304, 301, 404, 503]))
+    version = draw(st.sampled_from(["1.1", "1.1", "1.1", "1.0"]))
+    lines = [f"HTTP/{version} {status}{draw(st.sampled_from(['', ' ', ' OK', ' Not Found at all']))}"]
+    lines += [f"{name}:{space}{text}{space}" for name, text, space in draw(st.lists(header, max_size=5))]
+    lines += draw(st.sampled_from([[], [], ["Connection: close"], ["connection: Keep-Alive"], ["connection: x, Close"]]))
+    body = draw(body_bytes)
+    framing = draw(st.sampled_from(["length", "length", "chunked", "close"]))
+    bodiless = method == "HEAD" or status in (204, 304)
+    if framing == "length" and status != 204:
+        lines += [f"Content-Length: {len(body)}"] * draw(st.sampled_from([1, 1, 1, 2]))
+    if framing == "chunked":
+        lines.append("Transfer-Encoding: chunked")
+        body = draw(chunked(body))
+    interim = b"".join(draw(st.lists(st.sampled_from([b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Hints\r\nlink: x\r\n\r\n"]), max_size=2)))
+    head = "\r\n".join([*draw(st.permutations(lines[:1])), *lines[1:]]).encode("latin-1") + b"\r\n\r\n"
+    return method, interim + head + (b"" if bodiless else body) + draw(st.sampled_from([b"", b"", NEXT_REPLY]))
+
+
+sizes = st.lists(st.integers(1, 40), min_size=1, max_size=8)
+placements = st.sampled_from([None, fresh_memory])
+
+
+@given(exchanges(), sizes, placements)
+def test_valid_replies_read_as_h11_reads_them(exchange: tuple[str, bytes], pieces: list[int], place: Placement | None) -> None:
+    method, data = exchange
+    oracle = ask_h11(data, method)
+    fed = feed(data, method=method, place=place, pieces=pieces)
+    assert fed.answer == oracle.answer
+    assert_no_byte_of_the_next_reply_is_lost(fed, data, oracle)
+
+
+def assert_no_byte_of_the_next_reply_is_lost(fed: Fed, data: bytes, oracle: Oracle) -> None:
+    if fed.reply.reusable:
+        assert oracle.keeps_alive
+        assert data[fed.taken :] == oracle.rest
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> tuple[str, bytes]:
+    """A valid exchange, and then something happened to its bytes."""
+    method, data = draw(exchanges())
+    for _ in range(draw(st.integers(1, 3))):
+        place = draw(st.integers(0, len(data)))
+        length = draw(st.integers(1, 8))
+        inserted = draw(st.one_of(st.binary(min_size=1, max_size=4), st.sampled_from([b"\r", b"\n", b"\r\n", b" ", b"\t", b":", b"0", b"\0"])))
+        lines = data.split(b"\r\n")
+        line = draw(st.integers(0, len(lines) - 1))
+        data = draw(
+            st.sampled_from(
+                [
+                    data[:place] + inserted + data[place + len(inserted) :],
+                    data[:place] + inserted + data[place:],
+                    data[:place] + data[place + length :],
+                    data[:place],
+                    b"\r\n".join([*lines[:line], lines[line], *lines[line:]]),
+                    b"\r\n".join([*lines[:line], *lines[line + 1 :]]),
+                    data.replace(b"Content-Length: ", b"Content-Length: 1"),
+                    data.replace(b"\r\n", b"\n", 1),
+                    data[:place] + data[place : place + 1].swapcase() + data[place + 1 :],
+                ]
+            )
+        )
+    return method, data
+
+
+@given(damaged(), sizes, placements)
+@example(("GET", b"HTTP/1.1 200 OK\r\nConnection\r\nContent-Length: 0\r\n\r\n"), [99], None)
+@example(("GET", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), [99], None)
+@example(("GET", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\na b: c\r\n\r\n"), [99], None)
+def test_damaged_replies_are_read_as_h11_does_or_refused(exchange: tuple[str, bytes], pieces: list[int], place: Placement | None) -> None:
+    method, data = exchange
+    try:
+        fed = feed(data, method=method, place=place, pieces=pieces)
+    except HeadraceError as error:
+        assert isinstance(error, (ProtocolError, ConnectionFailed))
+        return
+    try:
+        oracle = ask_h11(data, method)
+    except h11.RemoteProtocolError:
+        # RFC 9112, section 7.1.1, allows white space before a chunk extension; h11 does not.
+        oracle = ask_h11(data.replace(b" ;", b";").replace(b"\t;", b";"), method)
+        assert b"chunked" in data.lower()
+    assert fed.answer == oracle.answer
+    assert_no_byte_of_the_next_reply_is_lost(fed, data, oracle)
+
+
+@given(st.binary(max_size=300), sizes)
+def test_noise_is_never_a_reply(noise: bytes, pieces: list[int]) -> None:
+    with pytest.raises((ProtocolError, ConnectionFailed)):
+        feed(noise, pieces=pieces)
+
+
+FIXED = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nETag: \"x\"\r\n\r\nhello"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+
+
+# Where a reply ends.
+
+
+@pytest.mark.parametrize("data", [FIXED, CHUNKED], ids=["length", "chunked"])
+@pytest.mark.parametrize("place", [None, fresh_memory], ids=["fresh", "placed"])
+def test_an_early_close_is_noticed_at_every_byte(data: bytes, place: Placement | None) -> None:
+    for end in range(len(data)):
+        with pytest.raises(ConnectionFailed, match="closed the connection"):
+            feed(data[:end], place=place)
+    fed = feed(data, place=place)
+    assert (bytes(fed.reply.body), fed.reply.reusable) == (b"hello", True)
+
+
+def test_an_early_close_says_how_far_it_came() -> None:
+    with pytest.raises(ConnectionFailed, match="before it sent a reply"):
+        feed(b"")
+    with pytest.raises(ConnectionFailed, match="middle of a reply's head"):
+        feed(FIXED[:20])
+    with pytest.raises(ConnectionFailed, match="at byte 2 of 5 of the body"):
+        feed(FIXED[:-3])
+
+
+@pytest.mark.parametrize("data", [FIXED, CHUNKED], ids=["length", "chunked"])
+@pytest.mark.parametrize("surplus", [b"!", NEXT_REPLY], ids=["byte", "reply"])
+def test_surplus_bytes_end_the_connection_and_stay_out_of_the_body(data: bytes, surplus: bytes) -> None:
+    fed = feed(data + surplus)
+    assert bytes(fed.reply.body) == b"hello"
+    assert not fed.reply.reusable
+
+
+def test_a_body_of_known_length_never_takes_a_byte_too_many() -> None:
+    fed = feed(FIXED + NEXT_REPLY, pieces=[len(FIXED) - 3, 1 << 20])
+    assert bytes(fed.reply.body) == b"hello"
+    assert fed.taken == len(FIXED)
+
+
+@pytest.mark.parametrize(
+    ("method", "head"),
+    [
+        ("HEAD", "200 OK\r\ncontent-length: 1000"),
+        ("HEAD", "200 OK\r\ntransfer-encoding: chunked"),
+        ("GET", "304 Not Modified\r\ncontent-length: 1000"),
+        ("DELETE", "204 No Content"),
+        ("DELETE", "204 No Content\r\ncontent-length: 0"),
+        ("CONNECT", "200 Connection established"),
+        ("CONNECT", "200 Connection established\r\ntransfer-encoding: chunked"),
+    ],
+)
+def test_replies_without_a_body_end_with_their_head(method: str, head: str) -> None:
+    fed = feed(f"HTTP/1.1 {head}\r\n\r\n".encode(), method=method, place=fresh_memory)
+    assert fed.reply.complete
+    assert fed.reply.reusable
+    assert (fed.reply.length, fed.reply.received, len(fed.reply.body)) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("framing", ["content-length: 5", "transfer-encoding: chunked"])
+def test_content_that_should_not_be_there_ends_the_connection(framing: str) -> None:
+    """The content may follow later, where the next reply is expected."""
+    assert not feed(f"HTTP/1.1 204 No Content\r\n{framing}\r\n\r\n".encode()).reply.reusable
+
+
+@pytest.mark.parametrize("connection", ["close", "Close", "keep-alive, close", "a,close ,b"])
+def test_connection_close_is_found_among_several_tokens(connection: str) -> None:
+    assert not feed(f"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nConnection: {connection}\r\n\r\n".encode()).reply.reusable
+
+
+def test_connection_close_is_found_in_the_second_of_two_headers() -> None:
+    assert not feed(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: te\r\nconnection: close\r\n\r\n").reply.reusable
+
+
+@pytest.mark.parametrize("extra", ["", "connection: keep-alive\r\n"])
+def test_http_1_0_connections_serve_one_reply(extra: str) -> None:
+    fed = feed(f"HTTP/1.0 200 OK\r\n{extra}content-length: 2\r\n\r\nhi".encode())
+    assert (bytes(fed.reply.body), fed.reply.reusable) == (b"hi", False)
+
+
+def test_a_body_without_length_lasts_until_the_close() -> None:
+    fed = feed(b"HTTP/1.1 200 OK\r\n\r\n" + NEXT_REPLY, place=fresh_memory, pieces=[7])
+    assert bytes(fed.reply.body) == NEXT_REPLY
+    assert (fed.reply.length, fed.reply.reusable) == (len(NEXT_REPLY), False)
+
+
+# Interim replies.
+
+
+def test_interim_replies_are_counted_and_leave_nothing_behind() -> None:
+    reply = Reply("PUT", scratch())
+    data = b"HTTP/1.1 100 Continue\r\nx-a: 1\r\n\r\n"
+    reply.buffer()[: len(data)] = data
+    reply.advance(len(data))
+    assert (reply.interim, reply.status, reply.headers, reply.begun) == (1, 0, {}, True)
+
+
+def test_endless_interim_replies_are_refused() -> None:
+    with pytest.raises(ProtocolError, match="more than 16 interim replies"):
+        feed(b"HTTP/1.1 100 Continue\r\n\r\n" * 50, pieces=[11])
+
+
+def test_a_switch_of_protocols_is_refused() -> None:
+    with pytest.raises(ProtocolError, match="protocol that nobody asked for"):
+        feed(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: h2c\r\n\r\n")
+
+
+# Heads that are refused.
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        "content-length: -1",
+        "content-length: +1",
+        "content-length: 1.0",
+        "content-length: 0x10",
+        "content-length: ",
+        "content-length: 1 1",
+        "content-length: 1, 1",
+        "content-length: 1, 2",
+        "content-length: \N{SUPERSCRIPT TWO}",
+        "content-length: 9999999999999999999",
+        "content-length: 1\r\ncontent-length: 2",
+        "content-length: 1\r\ncontent-length: 01",
+        "content-length: 1\r\ntransfer-encoding: chunked",
+        "transfer-encoding: chunked\r\ncontent-length: 1",
+        "transfer-encoding: gzip",
+        "transfer-encoding: gzip, chunked",
+        "transfer-encoding: chunked, chunked",
+        "transfer-encoding: chunked\r\ntransfer-encoding: chunked",
+        "transfer-encoding: identity",
+        "transfer-encoding:",
+    ],
+)
+def test_doubtful_lengths_are_refused(lengths: str) -> None:
+    with pytest.raises(ProtocolError):
+        feed(f"HTTP/1.1 200 OK\r\n{lengths}\r\n\r\n".encode("latin-1") + b"0\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"",
+        b"garbage",
+        b"HTTP/1.1  200 OK",
+        b"HTTP/1.1 20 OK",
+        b"HTTP/1.1 2000 OK",
+        b"HTTP/1.1 099 OK",
+        b"HTTP/1.1 200OK",
+        b"HTTP/1.2 200 OK",
+        b"HTTP/2 200",
+        b"http/1.1 200 OK",
+        b" HTTP/1.1 200 OK",
+        b"ICY 200 OK",
+        b"HTTP/1.1 200 O\0K",
+        b"HTTP/1.1 200 OK\r\nno colon",
+        b"HTTP/1.1 200 OK\r\ndate",
+        b"HTTP/1.1 200 OK\r\n: no name",
+        b"HTTP/1.1 200 OK\r\nwith space : 1",
+        b"HTTP/1.1 200 OK\r\na: 1\r\n folded",
+        b"HTTP/1.1 200 OK\r\n\tfolded: 1",
+        b"HTTP/1.1 200 OK\r\na: 1\nb: 2",
+        b"HTTP/1.1 200 OK\r\na: 1\rb: 2",
+        b"HTTP/1.1 200 OK\r\na: \0",
+        b"HTTP/1.1 200 OK\r\na: \x0b",
+        b"HTTP/1.1 200 OK\r\n\xe4: 1",
+    ],
+)
+def test_heads_that_are_not_http_are_refused(head: bytes) -> None:
+    # Once well-formed, so that nothing is accepted because it was seen before.
+    feed(b"HTTP/1.1 200 OK\r\ndate: now\r\na: 1\r\n\r\n")
+    with pytest.raises(ProtocolError):
+        feed(head + b"\r\n\r\n")
+
+
+# Chunks that are refused.
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        b"\r\n",
+        b"x\r\n",
+        b"-1\r\n",
+        b"+5\r\nhello\r\n",
+        b"0x5\r\nhello\r\n",
+        b" 5\r\nhello\r\n",
+        b"5 hello\r\n",
+        b"5_0\r\n",
+        b"5\nhello\r\n",
+        b"10000000000000000\r\n",
+        b"4\r\nhello\r\n0\r\n\r\n",
+        b"5\r\nhelloX\r\n0\r\n\r\n",
+        b"5\r\nhello\r\n0\r\nno trailer\r\n\r\n",
+        b"5\r\nhello\r\n0\r\na: 1\nb: 2\r\n\r\n",
+        b"5;\0\r\nhello\r\n0\r\n\r\n",
+    ],
+)
+def test_chunks_that_are_not_http_are_refused(chunks: bytes) -> None:
+    for pieces in ([1 << 20], [1], [7]):
+        with pytest.raises(ProtocolError):
+            feed(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + chunks, pieces=pieces)
+
+
+@pytest.mark.parametrize("size", [b"ffffffffffffffff", b"8000000000000000", b"ffffffff"])
+def test_an_enormous_chunk_is_not_believed_until_it_comes(size: bytes) -> None:
+    with pytest.raises(ConnectionFailed, match="at byte 5 of the body"):
+        feed(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + size + b"\r\nhello", place=fresh_memory)
+
+
+def test_white_space_before_a_chunk_extension_is_allowed() -> None:
+    assert feed(CHUNKED.replace(b"5\r\n", b"5 ;a=b\r\n")).answer.body == b"hello"
+
+
+# Bounds.
+
+
+def endless(start: bytes, again: bytes, method: str = "GET", place: Placement | None = None, limit: int = 4 << 20) -> Reply:
+    """Feed something that does not end, until the codec has had enough."""
+    reply = Reply(method, scratch(), place)
+    data = start
+    for _ in range(limit // len(again) + 1):
+        while data and not reply.complete:
+            count = min(len(reply.buffer()), len(data))
+            reply.buffer()[:count] = data[:count]
+            reply.advance(count)
+            data = data[count:]
+        data = again
+    return reply
+
+
+@pytest.mark.parametrize("line", [b"a: b\r\n", b"a" * 1000, b": ", b"x-long: " + b"y" * 9000 + b"\r\n"], ids=["lines", "name", "colons", "values"])
+def test_a_head_that_does_not_end_is_refused(line: bytes) -> None:
+    with pytest.raises(ProtocolError, match=f"longer than {HEAD_LIMIT} bytes"):
+        endless(b"HTTP/1.1 200 OK\r\n", line, limit=2 * HEAD_LIMIT)
+
+
+def test_the_longest_head_is_accepted() -> None:
+    start, end = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nx: ", b"\r\n\r\n"
+    fed = feed(start + b"y" * (HEAD_LIMIT - len(start) - len(end)) + end, pieces=[1000])
+    assert fed.reply.reusable
+
+
+@pytest.mark.parametrize(
+    ("start", "line"),
+    [(b"", b"1" * 100), (b"", b"1;" + b"a" * 40_000), (b"0\r\n", b"a: b\r\n"), (b"0\r\n", b"a:" + b"b" * 40_000)],
+    ids=["size", "extension", "trailer lines", "trailer line"],
+)
+def test_framing_that_does_not_end_is_refused(start: bytes, line: bytes) -> None:
+    with pytest.raises(ProtocolError, match="does not end"):
+        endless(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + start, line, place=fresh_memory)
+
+
+def test_what_a_peer_sends_is_not_remembered_for_good() -> None:
+    def bomb(number: int) -> bytes:
+        return f"HTTP/1.1 200 {number}{'r' * 20_000}\r\nx-{number}-{'n' * 20_000}: v\r\ncontent-length: 0\r\n\r\n".encode()
+
+    feed(bomb(0))
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for number in range(300):
+            feed(bomb(number))
+        assert tracemalloc.get_traced_memory()[0] - before < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_reply_without_placement_is_metadata_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ProtocolError, match=f"{METADATA_LIMIT + 1} bytes where at most {METADATA_LIMIT} make sense"):
+        feed(f"HTTP/1.1 200 OK\r\ncontent-length: {METADATA_LIMIT + 1}\r\n\r\n".encode())
+    monkeypatch.setattr(codec, "METADATA_LIMIT", 100_000)
+    chunk = b"2000\r\n" + bytes(0x2000) + b"\r\n"
+    with pytest.raises(ProtocolError, match="more than 100000 bytes"):
+        endless(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", chunk)
+    with pytest.raises(ProtocolError, match="more than 100000 bytes"):
+        endless(b"HTTP/1.1 200 OK\r\n\r\n", bytes(1000))
+
+
+def test_a_placed_body_may_be_longer_than_metadata(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codec, "METADATA_LIMIT", 1000)
+    for head in (b"content-length: 5000\r\n\r\n", b"\r\n"):
+        fed = feed(b"HTTP/1.1 200 OK\r\n" + head + bytes(5000), place=fresh_memory)
+        assert len(fed.reply.body) == 5000
+
+
+def test_a_long_explanation_of_an_error_is_not_fetched() -> None:
+    head = b"HTTP/1.1 503 Slow Down\r\ncontent-length: 2000000\r\nretry-after: 3\r\n\r\n"
+    for data in (head, head + b"x" * 1000):
+        fed = feed(data, place=fresh_memory)
+        assert fed.reply.complete
+        assert not fed.reply.reusable
+        assert (fed.reply.status, len(fed.reply.body), fed.reply.headers["retry-after"]) == (503, 0, "3")
+
+
+@pytest.mark.parametrize("framing", [b"transfer-encoding: chunked\r\n\r\n", b"\r\n"], ids=["chunked", "until close"])
+def test_an_endless_explanation_of_an_error_is_refused(framing: bytes) -> None:
+    chunk = b"1000\r\n" + bytes(0x1000) + b"\r\n" if b"chunked" in framing else bytes(0x1000)
+    with pytest.raises(ProtocolError, match="more than 1048576 bytes") as caught:
+        endless(b"HTTP/1.1 500 Oops\r\n" + framing, chunk, place=fresh_memory)
+    assert caught.value.status == 500
+
+
+# Placement.
+
+
+def test_the_body_is_received_in_the_memory_that_the_placement_gave() -> None:
+    given_memory = memoryview(bytearray(5))
+    fed = feed(FIXED, place=lambda reply: given_memory, pieces=[len(FIXED) - 4, 3])
+    assert fed.reply.body is given_memory
+    assert bytes(given_memory) == b"hello"
+
+
+def test_the_placement_knows_head_and_length() -> None:
+    seen: list[tuple[int, int, str]] = []
+
+    def place(reply: Reply) -> memoryview:
+        seen.append((reply.status, reply.length, reply.headers.get("etag", "")))
+        return fresh_memory(reply)
+
+    feed(FIXED, place=place, pieces=[3])
+    feed(CHUNKED, place=place, pieces=[3])
+    assert seen == [(200, 5, '"x"'), (200, 5, "")]
+
+
+@pytest.mark.parametrize("status", [301, 404, 503])
+def test_what_explains_an_error_is_not_placed(status: int) -> None:
+    def place(reply: Reply) -> memoryview:
+        raise AssertionError("not for errors")
+
+    fed = feed(f"HTTP/1.1 {status} No\r\ncontent-length: 4\r\n\r\nwhy?".encode(), place=place)
+    assert bytes(fed.reply.body) == b"why?"
+
+
+@pytest.mark.parametrize("data", [FIXED, CHUNKED, b"HTTP/1.1 200 OK\r\n\r\nhello"], ids=["length", "chunked", "until close"])
+def test_a_placement_that_fails_is_heard_and_the_connection_is_not_reused(data: bytes) -> None:
+    def place(reply: Reply) -> memoryview:
+        raise MemoryError("no room")
+
+    reply = Reply("GET", scratch(), place)
+    reply.buffer()[: len(data)] = data
+
+    def receive() -> None:
+        reply.advance(len(data))
+        reply.end()
+
+    with pytest.raises(MemoryError, match="no room"):
+        receive()
+    assert not reply.complete
+
+
+@pytest.mark.parametrize("data", [FIXED, CHUNKED], ids=["length", "chunked"])
+@pytest.mark.parametrize("length", [0, 4, 6])
+def test_a_placement_of_another_length_is_refused(data: bytes, length: int) -> None:
+    for pieces in ([1 << 20], [len(data) - 4, 1 << 20]):
+        with pytest.raises(ValueError, match=f"memory of {length} bytes was given for a body of 5"):
+            feed(data + NEXT_REPLY, place=lambda reply: memoryview(bytearray(length)), pieces=pieces)
+
+
+# Headers.
+
+
+def test_headers_are_lower_case_joined_and_stripped() -> None:
+    fed = feed(b"HTTP/1.1 200 OK\r\nETag:\t\"a\" \r\nX-A: 1\r\nx-a:2\r\nX-Empty:\r\nCONTENT-LENGTH: 0\r\ncontent-length: 0\r\n\r\n")
+    assert fed.reply.headers == {"etag": '"a"', "x-a": "1, 2", "x-empty": "", "content-length": "0"}
+
+
+def test_one_scratch_memory_serves_one_reply_after_another() -> None:
+    memory_for_heads = scratch()
+    bodies = []
+    for data in (FIXED, CHUNKED, FIXED.replace(b"hello", b"world")):
+        reply = Reply("GET", memory_for_heads)
+        reply.buffer()[: len(data)] = data
+        reply.advance(len(data))
+        bodies.append(reply.body)
+    assert [bytes(body) for body in bodies] == [b"hello", b"hello", b"world"]
