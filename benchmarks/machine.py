@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def versions(libraries: Iterable[str]) -> dict[str, str]:
             found[library] = version(library)
         except PackageNotFoundError:
             continue
-    return found | {"nginx": _program_version(["nginx", "-v"]), "wrk": _program_version(["wrk", "-v"])}
+    return found | {"nginx": _program_version("nginx"), "wrk": _program_version("wrk")}
 
 
 def _processor() -> str:
@@ -60,10 +61,11 @@ def _chosen(path: str) -> str:
         return "unknown"
 
 
-def _program_version(command: Sequence[str]) -> str:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
+def _program_version(name: str) -> str:
+    # Debian has nginx in a directory that only root's PATH names.
+    program = shutil.which(name) or shutil.which(name, path="/usr/sbin")
+    if program is None:
         return "not installed"
+    done = subprocess.run([program, "-v"], capture_output=True, text=True, check=False)
     found = re.search(r"\d+(\.\d+)+", done.stdout + done.stderr)
     return found.group() if found else "unknown"

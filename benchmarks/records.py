@@ -56,6 +56,7 @@ class Run:
 
     def save(self, folder: Path) -> Path:
         """Write ``DATE-MACHINE.json`` and return its path. A run of the same day on the same kind of machine is replaced."""
+        folder.mkdir(exist_ok=True)
         path = folder / f"{self.started[:10]}-{self.machine['name']}.json"
         path.write_text(self.to_json())
         return path

@@ -44,7 +44,7 @@ def _circumstances(run: Run) -> str:
             f"huge pages: {machine['huge_pages']}.",
             f"{versions}.",
             f"Server: {run.settings['server']}. Sink of puts: {run.settings['sink']}.",
-            f"{run.settings['rounds']} rounds after one of warm-up, unless a table says otherwise.",
+            f"Rounds: {run.settings['rounds']} after one of warm-up, unless a table says otherwise.",
             "GB is 10^9 bytes, CPU is that of the library's process, memory the peak beyond what it held before.",
             "In brackets: the lowest and the highest round.",
         ]
@@ -66,7 +66,7 @@ def _goals(run: Run) -> str:
 
 
 def _workload(workload: Workload, samples: Sequence[Sample]) -> str:
-    rounds = "" if workload.rounds is None else f" {workload.rounds} rounds."
+    rounds = "" if workload.rounds is None else f" Rounds: {workload.rounds}."
     table = _import_table(workload, samples) if workload.objects is None else _transfer_table(workload, samples)
     return f"## {workload.name}\n\n{_description(workload)}.{rounds}\n\n{table}"
 
@@ -78,7 +78,8 @@ def _description(workload: Workload) -> str:
     size = f"{objects.size // MIB} MiB" if objects.size >= MIB else f"{objects.size // KIB} KiB"
     repeated = f" ({objects.distinct:,} different ones)" if objects.distinct < objects.count else ""
     payload = "" if not workload.writes else ", signed payload" if workload.sign_payload else ", unsigned payload"
-    return f"`{workload.verb}` of {objects.count:,} × {size}{repeated}, `{workload.scheme}://`{payload}"
+    number = "one object" if objects.count == 1 else f"{objects.count:,} objects"
+    return f"`{workload.verb}` of {number} of {size}{repeated}, `{workload.scheme}://`{payload}"
 
 
 def _import_table(workload: Workload, samples: Sequence[Sample]) -> str:

@@ -84,7 +84,7 @@ def _require(libraries: Iterable[str]) -> None:
             if shutil.which("wrk") is None:
                 raise RuntimeError("wrk is not installed; on Debian: apt-get install wrk")
         elif importlib.util.find_spec(LIBRARIES[name].module) is None:
-            raise RuntimeError(f"{name} is not installed: pip install -r benchmarks/requirements.txt")
+            raise RuntimeError(f"{name} is not installed: pip install -e '.[bench]'")
 
 
 def _with_libraries(workload: Workload, libraries: Sequence[str]) -> Workload:

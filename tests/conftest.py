@@ -28,7 +28,7 @@ settings.load_profile("headrace")
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """No credentials, endpoints, proxies or certificates of the machine's own, neither in variables nor in files nor by metadata service."""
+    """No credentials, endpoints, proxies or certificates of the machine's own: not in variables, files or a metadata service."""
     for name in list(os.environ):
         if name.upper().startswith(FOREIGN_PREFIXES) or name.upper() in FOREIGN_NAMES:
             monkeypatch.delenv(name)
@@ -74,7 +74,7 @@ def ceph() -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def nginx() -> Iterator[Server]:
-    """nginx with a small S3: fast, and verifies nothing."""
+    """A small S3 on nginx: fast, and verifies nothing."""
     with running(Nginx()) as server:
         yield server
 

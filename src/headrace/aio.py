@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from headrace import memory
 from headrace.backends.protocol import Fetched
+from headrace.config import portable
 from headrace.errors import NotFound
 from headrace.http.asynchronous import run_async
 from headrace.http.effects import Operation
@@ -87,7 +88,7 @@ class Client:
         return f"aio.{type(self).__name__}({', '.join(f'{name}=...' for name in self._arguments)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (type(self), self._arguments)
+        return _restore, (type(self), portable(self._arguments))
 
     async def __aenter__(self) -> Self:
         return self
@@ -96,9 +97,10 @@ class Client:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connections of the running loop. The client can be used again."""
+        """Close the connections of the running loop, and those of files. The client can be used again."""
         if self._opened is not None:
             self._opened.close_here()
+            await asyncio.to_thread(self._opened.close)
 
     async def _run(self, operation: Operation[Any]) -> Any:
         return await run_async(operation, self._session.transport_here())

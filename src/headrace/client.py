@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from headrace import memory
+from headrace.config import portable
 from headrace.errors import NotFound
 from headrace.models import BucketInfo, Item, ObjectInfo, Prefix
 from headrace.transfer import batches, copying, deleting, reading, writing
@@ -60,7 +61,7 @@ class Client:
         return f"{type(self).__name__}({', '.join(f'{name}=...' for name in self._arguments)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (type(self), self._arguments)
+        return _restore, (type(self), portable(self._arguments))
 
     def __enter__(self) -> Self:
         return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from headrace.errors import HeadraceError
 
@@ -59,7 +59,7 @@ class BucketInfo:
 
 
 class Item(NamedTuple):
-    """One result of a batch call.
+    """One result of a batch call. It pickles, ``data`` as a copy.
 
     Attributes:
         index: the position in the input, from 0.
@@ -69,8 +69,18 @@ class Item(NamedTuple):
         error: the failure, with ``on_error="yield"``; None on success.
     """
 
-    index: int
+    # The name hides tuple.index, which nobody misses in an item.
+    index: int  # type: ignore[assignment]
     uri: str
     data: memoryview | None = None
     info: ObjectInfo | None = None
     error: HeadraceError | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A view does not pickle; the bytes are copied.
+        data = None if self.data is None else bytearray(self.data)
+        return _restore_item, (self.index, self.uri, data, self.info, self.error)
+
+
+def _restore_item(index: int, uri: str, data: bytearray | None, info: ObjectInfo | None, error: HeadraceError | None) -> Item:
+    return Item(index, uri, None if data is None else memoryview(data), info, error)

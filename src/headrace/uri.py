@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 
 from headrace.errors import InvalidURI
 
-__all__ = ["Location", "URI", "expand", "parse"]
+__all__ = ["URI", "Location", "expand", "parse"]
 
 URI: TypeAlias = "str | os.PathLike[str]"
 

@@ -106,7 +106,7 @@ def test_report_shows_goals_figures_and_circumstances() -> None:
     assert "| get-few | throughput / s3dlio | 3 (2 to 6) | ≥ 2 | yes |" in lines
     assert "| get-few | CPU a byte / s3dlio | 1 (1 to 3) | ≤ 0.5 | **no** |" in lines
     assert any(line.startswith("| s3dlio | 1.67 | 0.00 |") for line in lines)
-    assert "`get_many` of 10 × 0 KiB (5 different ones), `s3://`." in lines
+    assert "`get_many` of 10 objects of 0 KiB (5 different ones), `s3://`." in lines
     assert lines[0] == "# Benchmark of 2030-01-02"
 
 

@@ -34,7 +34,11 @@ class Fed(NamedTuple):
 
     @property
     def answer(self) -> Answer:
-        return Answer(self.reply.status, self.reply.headers, bytes(self.reply.body), self.reply.interim)
+        headers = dict(self.reply.headers)
+        if "transfer-encoding" in headers:
+            # h11 gives the name of the encoding in lower case.
+            headers["transfer-encoding"] = headers["transfer-encoding"].lower()
+        return Answer(self.reply.status, headers, bytes(self.reply.body), self.reply.interim)
 
 
 def feed(data: bytes, *, method: str = "GET", place: Placement | None = None, pieces: list[int] | None = None) -> Fed:

@@ -43,7 +43,7 @@ def test_an_expired_certificate_is_refused(authority: Authority) -> None:
 
 
 def test_a_self_signed_certificate_is_refused(authority: Authority) -> None:
-    with pytest.raises(ssl.SSLCertVerificationError, match="self.signed"):
+    with pytest.raises(ssl.SSLCertVerificationError, match=r"self.signed"):
         handshake(authority.self_signed(), trusting=authority.ca_bundle, host="localhost")
 
 
@@ -56,5 +56,5 @@ def test_an_authority_is_trusted_only_by_its_own_clients(authority: Authority, t
 def test_without_openssl_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(installed, "SYSTEM_DIRECTORIES", ())
-    with pytest.raises(MissingDependency, match="apt-get install .* openssl"):
+    with pytest.raises(MissingDependency, match=r"apt-get install .* openssl"):
         Authority(tmp_path)

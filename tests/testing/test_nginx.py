@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+
 from headrace.testing.servers import Nginx, Server
 
 ErrorCode = Callable[..., str]
@@ -220,4 +221,4 @@ def test_an_existing_folder_is_served_and_left_alone(tmp_path: Path, s3: Callabl
         assert served.read("folder/file") == b"content"
         assert [found["Name"] for found in served.client.list_buckets()["Buckets"]] == ["bucket"]
         served.put_object(Key="new", Body=b"1")
-    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")) == ["bucket", "bucket/folder", "bucket/folder/file", "bucket/new"]
+    assert {path.name for path in tmp_path.rglob("*")} == {"bucket", "folder", "file", "new"}

@@ -137,7 +137,7 @@ class MemoryStorage:
         with self._lock:
             container = self._container(location)
             order, prefix = container.order(), _encode(location.key)
-            first = max(prefix, _encode(token or ""), _encode(start_after) + b"\0" if start_after else b"")
+            first = max(prefix, _encode(token or ""), _following(prefix, start_after, recursive=recursive) if start_after else b"")
             runs = _runs(order, prefix, first, recursive=recursive)
             page = list(itertools.islice(runs, _PAGE_SIZE))
             entries = [_entry(location, container, key, folded=folded) for key, _, folded in page]
@@ -309,7 +309,9 @@ class MemoryBackend:
         """See `Backend.delete_empty_directories`: there are none."""
         yield from ()
 
-    def list_page(self, location: Location, *, recursive: bool, start_after: str | None, token: str | None) -> Operation[Page]:
+    def list_page(
+        self, location: Location, *, recursive: bool, start_after: str | None, token: str | None, follow_links: bool = True
+    ) -> Operation[Page]:
         """See `Backend.list_page`."""
         listing = partial(self.storage.page, location, start_after, token, recursive=recursive)
         page: Page = yield _call(location, listing)
@@ -430,6 +432,14 @@ def _pieces(unfinished: _Unfinished, parts: Sequence[Part]) -> Iterator[bytes]:
         end += len(data)
 
 
+def _following(prefix: bytes, start_after: str, *, recursive: bool) -> bytes:
+    """The least key of a listing after a key. After a folded prefix none of the keys that it stands for is left."""
+    key = _encode(start_after)
+    folded = not recursive and key.startswith(prefix) and key.find(b"/", len(prefix)) == len(key) - 1
+    # What follows "/" in the order of bytes is "0".
+    return key[:-1] + b"0" if folded and len(key) > len(prefix) else key + b"\0"
+
+
 def _runs(order: Sequence[bytes], prefix: bytes, first: bytes, *, recursive: bool) -> Iterator[tuple[bytes, bytes, bool]]:
     """Yield keys from ``first`` on, folded at the next ``/`` unless recursive.
 
@@ -443,7 +453,6 @@ def _runs(order: Sequence[bytes], prefix: bytes, first: bytes, *, recursive: boo
             at += 1
             yield key, key + b"\0", False
         else:
-            # What follows "/" in the order of bytes is "0".
             following = key[:cut] + b"0"
             at = bisect.bisect_left(order, following, at)
             yield key[: cut + 1], following, True

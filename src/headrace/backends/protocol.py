@@ -201,10 +201,13 @@ class Backend(Protocol):
     def delete_empty_directories(self, location: Location) -> Operation[None]:
         """Remove directories at and below a prefix that hold nothing; does nothing where keys need no directories."""
 
-    def list_page(self, location: Location, *, recursive: bool, start_after: str | None, token: str | None) -> Operation[Page]:
+    def list_page(
+        self, location: Location, *, recursive: bool, start_after: str | None, token: str | None, follow_links: bool = True
+    ) -> Operation[Page]:
         """List what has ``location.key`` as a prefix, in key order, a page at a time.
 
-        Not recursive: what follows the next ``/`` after the prefix is folded into one `Prefix`. ``start_after`` is a key.
+        Not recursive: what follows the next ``/`` after the prefix is folded into one `Prefix`. ``start_after`` is a key. With
+        ``follow_links=False`` symbolic links, where there are such, are entries of their own, and nothing behind them is listed.
         """
 
     def copy(self, source: Location, destination: Location, options: WriteOptions) -> Operation[ObjectInfo]:
@@ -239,4 +242,3 @@ class Backend(Protocol):
 
     def presign(self, location: Location, *, method: str, expires: int) -> Operation[str]:
         """A URL that allows one method on one object for ``expires`` seconds; `NotSupported` where there is no such thing."""
-

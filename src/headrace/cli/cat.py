@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from headrace.cli.command import Invocation
+from headrace.cli.locations import locate
 from headrace.cli.streams import send
 
 __all__ = ["cat"]
@@ -16,4 +17,4 @@ def cat(invocation: Invocation, uris: Annotated[list[str], typer.Argument(metava
     """Write objects, one after another, to standard output."""
     with invocation.client() as client:
         for uri in uris:
-            send(client, uri)
+            send(client, locate(uri))

@@ -6,7 +6,6 @@ import functools
 import inspect
 import logging
 import sys
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias
@@ -16,7 +15,7 @@ import typer
 from headrace.cli.exits import end_with
 from headrace.client import Client
 from headrace.config import SPECS
-from headrace.config.kinds import Flag
+from headrace.config.kinds import Choice, Count, Endpoint, FilePath, Flag, Name, ProxyServer, Seconds, Size
 from headrace.config.options import interpret
 
 __all__ = ["Invocation", "JSONLines", "Pattern", "Recursive", "add_command"]
@@ -30,6 +29,9 @@ JSONLines: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JS
 _Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no counts.")]
 _Verbosity: TypeAlias = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say what is done; twice: debug.", metavar="")]
 _SHARED: Mapping[str, tuple[object, object]] = {"quiet": (_Quiet, False), "verbosity": (_Verbosity, 0)}
+
+_PANEL = "Client options (also HEADRACE_<NAME> in the environment)"
+_METAVARS = {Count: "N", Endpoint: "URL", FilePath: "FILE", Name: "NAME", ProxyServer: "URL", Seconds: "SECONDS", Size: "SIZE"}
 
 # Nothing that can be written on a command line is one.
 _NOT_TEXT = frozenset({"credentials"})
@@ -65,13 +67,14 @@ class Invocation:
 
 def add_command(application: typer.Typer, function: Callable[..., None]) -> None:
     """Make a command of a function: its parameters after the first, the `Invocation`, are the command's own arguments."""
-    first, *own = inspect.signature(function, eval_str=True).parameters.values()
+    _invocation, *own = inspect.signature(function, eval_str=True).parameters.values()
 
     @functools.wraps(function)
     def run(**values: Any) -> None:
         verbosity = values.pop("verbosity")
         try:
-            _report_warnings(verbosity)
+            if verbosity > 1:
+                logging.getLogger("headrace").setLevel(logging.DEBUG)
             quiet = values.pop("quiet")
             options = _client_options({name: values.pop(name) for name in _CLIENT_PARAMETERS})
             function(Invocation(options, quiet, verbosity), **values)
@@ -94,8 +97,8 @@ def _client_parameter(name: str) -> inspect.Parameter:
     flag = f"--{name.replace('_', '-')}"
     declaration = f"{flag}/--no-{flag[2:]}" if isinstance(spec.kind, Flag) else flag
     kind = bool if isinstance(spec.kind, Flag) else str
-    metavar = None if kind is bool else type(spec.kind).__name__.upper()
-    option = typer.Option(declaration, help=spec.help.capitalize(), metavar=metavar, show_default=False, rich_help_panel="Client options")
+    help = spec.help[:1].upper() + spec.help[1:] + (f": {spec.kind.accepted}." if isinstance(spec.kind, Choice) else ".")
+    option = typer.Option(declaration, help=help, metavar=_METAVARS.get(type(spec.kind)), show_default=False, rich_help_panel=_PANEL)
     return _parameter(name, Annotated[kind | None, option], None)
 
 
@@ -103,18 +106,10 @@ _CLIENT_PARAMETERS = {name: _client_parameter(name) for name in SPECS if name no
 
 
 def _client_options(given: Mapping[str, bool | str | None]) -> dict[str, object]:
-    return {
-        name: interpret(name, value, f"--{name.replace('_', '-')}", text=isinstance(value, str))
-        for name, value in given.items()
-        if value is not None
-    }
-
-
-def _report_warnings(verbosity: int) -> None:
-    """Show warnings, and at ``-vv`` everything that is logged, on standard error."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("headrace: %(message)s"))
-    log = logging.getLogger("headrace")
-    log.addHandler(handler)
-    log.setLevel(logging.DEBUG if verbosity > 1 else logging.WARNING)
-    warnings.formatwarning = lambda message, *_, **__: f"headrace: {message}\n"
+    """The options that were given, checked; each stays as it is where it unsets what the environment sets (``--sse none``)."""
+    options: dict[str, object] = {}
+    for name, value in given.items():
+        if value is not None:
+            checked = interpret(name, value, f"--{name.replace('_', '-')}", text=isinstance(value, str))
+            options[name] = value if checked is None else checked
+    return options

@@ -16,9 +16,9 @@ def config(invocation: Invocation, *, json: JSONLines = False) -> None:
     settings = describe(resolved)
     if json:
         for setting in settings:
-            print(as_json({"name": setting.name, "value": setting.value, "origin": str(setting.origin), "help": setting.help}))
+            print(as_json(setting._asdict()))
     else:
-        name_width, value_width = (max(map(len, column)) for column in zip(*((s.name, s.value) for s in settings), strict=True))
+        name_width, value_width = (max(map(len, column)) for column in list(zip(*settings, strict=True))[:2])
         for setting in settings:
             print(f"{setting.name:{name_width}}  {printable(setting.value):{value_width}}  {setting.origin}")
     for name in resolved.unknown:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
+import warnings
+from collections.abc import Sequence
 
 from headrace.cli.printing import printable
 from headrace.errors import (
@@ -18,7 +21,7 @@ from headrace.errors import (
     Stalled,
 )
 
-__all__ = ["FAILED", "USAGE", "PartlyDone", "complain", "end_with", "exit_status"]
+__all__ = ["FAILED", "USAGE", "PartlyDone", "complain", "end_with", "exit_status", "show_warnings"]
 
 FAILED = 1
 USAGE = 2
@@ -34,12 +37,16 @@ _STATUSES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], in
 
 
 class PartlyDone(Exception):
-    """Some of what was asked was not done, and the user has been told what; carries the exit status."""
+    """Of many things some were not done, and the user has been told why each time.
 
-    def __init__(self, failures: list[HeadraceError]) -> None:
+    Attributes:
+        status: the exit status; if nothing at all was done, and always for the same reason, that of the reason.
+    """
+
+    def __init__(self, done: int, asked: int, failures: Sequence[HeadraceError]) -> None:
+        super().__init__(f"{done} of {asked} were done")
         statuses = {exit_status(failure) for failure in failures}
-        self.status = statuses.pop() if len(statuses) == 1 else FAILED
-        super().__init__(f"{len(failures)} failed")
+        self.status = statuses.pop() if not done and len(statuses) == 1 else FAILED
 
 
 def exit_status(error: BaseException) -> int:
@@ -75,6 +82,19 @@ def end_with(error: BaseException, *, debug: bool) -> int:
 def complain(message: str) -> None:
     """Print a message on standard error, as one line."""
     print(f"headrace: {printable(' '.join(message.splitlines()))}", file=sys.stderr)
+
+
+def show_warnings() -> None:
+    """From now on print what is logged, from warnings up, and Python's own warnings as this program's messages."""
+    log = logging.getLogger("headrace")
+    log.addHandler(_Messages())
+    log.setLevel(logging.WARNING)
+    warnings.showwarning = lambda message, *_: complain(str(message))
+
+
+class _Messages(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        complain(record.getMessage())
 
 
 def _drop_output() -> None:

@@ -6,7 +6,20 @@ import os
 
 from headrace.uri import Location, parse
 
-__all__ = ["as_listed", "as_prefix", "is_directory", "is_local", "names_service"]
+__all__ = ["as_listed", "as_prefix", "is_directory", "is_file", "is_local", "locate"]
+
+
+def locate(word: str) -> Location:
+    """Parse a URI or a path. In a path, as in every shell, ``.`` is the directory itself; URIs are taken literally.
+
+    Raises:
+        InvalidURI: it is neither.
+    """
+    if "://" in word or not word:
+        return parse(word)
+    path = os.path.join(os.getcwd(), word)
+    kept = "/".join(part for part in path.split("/") if part != ".")
+    return parse(f"{kept}/" if path.endswith("/.") else kept)
 
 
 def is_local(location: Location) -> bool:
@@ -19,10 +32,9 @@ def is_directory(location: Location) -> bool:
     return is_local(location) and os.path.isdir(location.key)
 
 
-def names_service(uri: str) -> bool:
-    """Whether this is a service as a whole, such as ``s3://``: what is in it are containers."""
-    location = parse(uri)
-    return not location.container and not location.key
+def is_file(location: Location) -> bool:
+    """Whether this is a file that exists."""
+    return is_local(location) and os.path.isfile(location.key)
 
 
 def as_prefix(location: Location) -> Location:
@@ -31,10 +43,6 @@ def as_prefix(location: Location) -> Location:
     return location if not key or key.endswith("/") else location.at(f"{key}/")
 
 
-def as_listed(uri: str) -> str:
-    """The prefix that ``ls`` lists: a directory means what is in it, as in every shell; another URI is taken literally."""
-    location = parse(uri)
-    if is_directory(location):
-        # "." and "dir/." are the directory itself.
-        location = as_prefix(location.at(location.key.removesuffix("/.") or "/"))
-    return location.uri
+def as_listed(location: Location) -> Location:
+    """The prefix that ``ls`` lists: a directory means what is in it, another prefix is taken literally."""
+    return as_prefix(location) if is_directory(location) else location

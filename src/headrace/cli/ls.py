@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
 
 from headrace.cli.command import Invocation, JSONLines, Pattern, Recursive
-from headrace.cli.locations import as_listed, names_service
-from headrace.cli.printing import as_json, as_line, human_size
+from headrace.cli.locations import as_listed, locate
+from headrace.cli.printing import Entry, as_json, counted, human_size, print_entries
 from headrace.cli.progress import Progress
-from headrace.models import BucketInfo, ObjectInfo, Prefix
+from headrace.models import ObjectInfo
 
 __all__ = ["ls"]
-
-Entry = ObjectInfo | Prefix | BucketInfo
 
 
 def ls(
@@ -29,25 +26,17 @@ def ls(
     json: JSONLines = False,
 ) -> None:
     """List objects with their sizes and times."""
+    location = locate(uri)
     with invocation.client() as client:
         entries: Iterable[Entry]
-        if names_service(uri):
-            entries = client.list_containers(uri)
+        if location.container or location.key:
+            entries = client.list(as_listed(location).uri, recursive=recursive, pattern=pattern)
         else:
-            entries = client.list(as_listed(uri), recursive=recursive, pattern=pattern)
+            entries = client.list_containers(location.uri)
         if count:
             _print_count(entries, invocation, as_record=json)
         else:
-            _print_entries(entries, as_record=json)
-
-
-def _print_entries(entries: Iterable[Entry], *, as_record: bool) -> None:
-    terminal = sys.stdout.isatty()
-    line: Callable[[Entry], str] = as_json if as_record else lambda entry: as_line(entry, for_terminal=terminal)
-    # A file's name is bytes, and not always text: it is written as it was read.
-    sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
-    for entry in entries:
-        print(line(entry))
+            print_entries(entries, as_records=json)
 
 
 def _print_count(entries: Iterable[Entry], invocation: Invocation, *, as_record: bool) -> None:
@@ -61,4 +50,4 @@ def _print_count(entries: Iterable[Entry], invocation: Invocation, *, as_record:
     if as_record:
         print(as_json({"objects": objects, "bytes": size}))
     else:
-        print(f"{objects} objects, {size} bytes ({human_size(size)})")
+        print(f"{counted(objects, 'object')}, {counted(size, 'byte')} ({human_size(size)})")

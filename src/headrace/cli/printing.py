@@ -1,16 +1,19 @@
-"""What is written to standard output and standard error, for people and for programs."""
+"""What is printed, for people and for programs."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from headrace.models import BucketInfo, ObjectInfo, Prefix
 
-__all__ = ["as_json", "as_line", "counted", "human_size", "printable"]
+__all__ = ["Entry", "as_json", "as_line", "counted", "human_size", "print_entries", "printable"]
+
+Entry: TypeAlias = ObjectInfo | Prefix | BucketInfo
 
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
 
@@ -33,7 +36,22 @@ def human_size(size: float) -> str:
     return f"{size:.1f} {unit}"
 
 
-def as_json(record: ObjectInfo | Prefix | BucketInfo | Mapping[str, Any]) -> str:
+def counted(number: int, noun: str) -> str:
+    """A number of things: ``"1 object"``, ``"2 objects"``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def print_entries(entries: Iterable[Entry], *, as_records: bool) -> None:
+    """Print a listing as it comes: a line of JSON for each entry, or of text."""
+    terminal = sys.stdout.isatty()
+    line: Callable[[Entry], str] = as_json if as_records else lambda entry: as_line(entry, for_terminal=terminal)
+    # A file's name is bytes, and not always text: it is written as it was read.
+    sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
+    for entry in entries:
+        print(line(entry))
+
+
+def as_json(record: Entry | Mapping[str, Any]) -> str:
     """One line of JSON: the fields of a record under their names, times as ISO 8601."""
     fields = record if isinstance(record, Mapping) else {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
     return json.dumps(fields, default=_plain)
@@ -47,11 +65,11 @@ def _plain(value: object) -> object:
     return str(value)
 
 
-def as_line(entry: ObjectInfo | Prefix | BucketInfo, *, for_terminal: bool) -> str:
-    """One line of a listing: size, time, URI.
+def as_line(entry: Entry, *, for_terminal: bool) -> str:
+    """One line of text: size, time, URI.
 
-    On a terminal in columns, sizes in units and times in the local zone; elsewhere separated by tabs, sizes in bytes and times in
-    UTC, and the URI to the letter.
+    For a terminal in columns, sizes in units and times in the local zone; else separated by tabs, sizes in bytes and times in UTC,
+    what is not known as ``-``, and the URI to the letter.
     """
     size = entry.size if isinstance(entry, ObjectInfo) else None
     time = None if isinstance(entry, Prefix) else entry.last_modified if isinstance(entry, ObjectInfo) else entry.created
@@ -60,8 +78,3 @@ def as_line(entry: ObjectInfo | Prefix | BucketInfo, *, for_terminal: bool) -> s
         shown_time = "" if time is None else f"{time.astimezone():%Y-%m-%d %H:%M}"
         return f"{shown_size:>10}  {shown_time:16}  {printable(entry.uri)}"
     return f"{'-' if size is None else size}\t{'-' if time is None else time.isoformat(timespec='seconds')}\t{entry.uri}"
-
-
-def counted(number: int, noun: str) -> str:
-    """A number of things: ``"1 object"``, ``"2 objects"``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -53,4 +54,6 @@ def _bar(total: int | None) -> Bar:
 
     columns: list[ProgressColumn] = [SpinnerColumn() if total is None else BarColumn()]
     columns.append(TextColumn("{task.fields[objects]:,} objects, {task.fields[rate]:,.0f}/s,"))
-    return Bar(*columns, DownloadColumn(binary_units=True), TransferSpeedColumn(), console=Console(stderr=True), transient=True)
+    columns += [DownloadColumn(binary_units=True), TransferSpeedColumn()]
+    # Results that go into a file or a pipe are not to be drawn above the bar, with it, on the terminal.
+    return Bar(*columns, console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty())

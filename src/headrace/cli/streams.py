@@ -9,6 +9,7 @@ from typing import BinaryIO
 from headrace import memory
 from headrace.client import Client
 from headrace.errors import HeadraceError
+from headrace.uri import Location
 
 __all__ = ["STANDARD_STREAM", "receive", "send"]
 
@@ -19,7 +20,7 @@ _AT_ONCE = 32 << 20
 _FROM_PIPE = 1 << 20
 
 
-def send(client: Client, uri: str) -> None:
+def send(client: Client, location: Location) -> None:
     """Write an object to standard output; what is larger than 32 MiB is read piece by piece, each by parallel ranges.
 
     Raises:
@@ -27,22 +28,28 @@ def send(client: Client, uri: str) -> None:
         HeadraceError: the read failed, or there is no standard output.
     """
     output = _binary(sys.stdout, "output")
-    with client.open(uri) as source:
+    with client.open(location.uri) as source:
         size = source.seek(0, 2)
         source.seek(0)
         buffer = memory.fresh(min(size, _AT_ONCE))
         while count := source.readinto(buffer):
-            output.write(buffer[:count])
+            _write_all(output, buffer[:count])
 
 
-def receive(client: Client, uri: str) -> None:
+def receive(client: Client, location: Location) -> None:
     """Write standard input to an object, which becomes visible at the end, and only if there was no error.
 
     Raises:
         HeadraceError: the write failed, or there is no standard input.
     """
-    with client.open(uri, "wb") as sink:
+    with client.open(location.uri, "wb") as sink:
         shutil.copyfileobj(_binary(sys.stdin, "input"), sink, _FROM_PIPE)
+
+
+def _write_all(output: BinaryIO, data: memoryview) -> None:
+    # A stream without a buffer (PYTHONUNBUFFERED) may take less than it is given.
+    while data:
+        data = data[output.write(data) :]
 
 
 def _binary(stream: object, name: str) -> BinaryIO:

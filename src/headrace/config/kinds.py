@@ -14,6 +14,9 @@ from headrace.config.encryption import Encryption
 from headrace.uri import expand
 
 __all__ = [
+    "GIB",
+    "HIDDEN",
+    "MIB",
     "Choice",
     "Count",
     "EncryptionText",
@@ -30,6 +33,9 @@ __all__ = [
     "Size",
 ]
 
+HIDDEN = "(hidden)"
+"""What is shown of a secret."""
+
 KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 
 _SIZE_UNITS = {"": 1, "b": 1, "kib": KIB, "mib": MIB, "gib": GIB, "tib": TIB, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
@@ -37,42 +43,48 @@ _TIME_UNITS = {"": 1.0, "ms": 1e-3, "s": 1.0, "min": 60.0}
 _TRUTH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 _REGION_CHARACTERS = frozenset(ascii_letters + digits + "-_.")
 _NOT_IN_URLS = frozenset(' "<>\\^`{|}?#')
-_HIDDEN = "(hidden)"
 
 
 class Kind:
-    """What values an option takes.
+    """What values an option takes. A subclass says how one is read from code (`_read`) and from text (`_parse`), and how it looks.
 
     Attributes:
-        accepted: these values, in words.
+        accepted: the values, in words.
     """
 
     accepted: str
 
-    def read(self, value: object) -> object:
-        """The value in its one form, from what code gives; a value in that form comes back unchanged.
+    def read(self, value: object, *, text: bool = False) -> object:
+        """Return the value in its one form; a value in that form comes back unchanged.
+
+        Args:
+            value: as given.
+            text: a string is what a variable, the command line or a file gives, not what code gives.
 
         Raises:
-            ValueError, TypeError, LookupError, OverflowError: it is none of ``accepted``. The message may hold the value: do not
-                pass it on.
+            ValueError: it is not accepted. The message quotes it, but for secrets.
         """
-        raise NotImplementedError
-
-    def parse(self, text: str) -> object:
-        """As `read`, from what an environment variable, the command line or a file gives."""
-        return self.read(text)
+        try:
+            return self._parse(value) if text and isinstance(value, str) else self._read(value)
+        except (ValueError, TypeError, LookupError, OverflowError):
+            # Without its cause, whose message may hold a secret.
+            raise ValueError(f"cannot be {self._quote(value)}") from None
 
     def show(self, value: object) -> str:
-        """The value as text without secrets."""
+        """The value as text, with ``HIDDEN`` in the place of secrets."""
+        return "not set" if value is None else self._show(value)
+
+    def _read(self, value: object) -> object:
+        raise NotImplementedError
+
+    def _parse(self, text: str) -> object:
+        return self._read(text)
+
+    def _show(self, value: object) -> str:
         return str(value)
 
-    def quote(self, value: object) -> str:
-        """A value that is not accepted, for the message that says so, without secrets."""
+    def _quote(self, value: object) -> str:
         return repr(value)[:60] if value is None or isinstance(value, (str, int, float)) else f"of type {type(value).__name__}"
-
-    def is_secret(self, value: object) -> bool:
-        """Whether the value, as `read` gave it, holds a secret."""
-        return False
 
 
 class Size(Kind):
@@ -80,16 +92,16 @@ class Size(Kind):
 
     def __init__(self, minimum: int, maximum: int | None = None) -> None:
         self._minimum, self._maximum = minimum, maximum
-        limits = f"at least {self.show(minimum)}" if maximum is None else f"from {self.show(minimum)} to {self.show(maximum)}"
+        limits = f"at least {self._show(minimum)}" if maximum is None else f"from {self._show(minimum)} to {self._show(maximum)}"
         self.accepted = f"bytes, or a text such as '8MiB' or '64 MB', {limits}"
 
-    def read(self, value: object) -> int:
+    def _read(self, value: object) -> int:
         size = self._bytes_in(value) if isinstance(value, str) else _index(value)
         if size < self._minimum or (self._maximum is not None and size > self._maximum):
             raise ValueError("out of range")
         return size
 
-    def show(self, value: object) -> str:
+    def _show(self, value: object) -> str:
         size = _index(value)
         for unit, name in ((TIB, "TiB"), (GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
             if size and size % unit == 0:
@@ -113,7 +125,7 @@ class Seconds(Kind):
 
     accepted = "seconds, or a text such as '10s', '500ms' or '2min', more than 0 and at most 1000000 seconds"
 
-    def read(self, value: object) -> float:
+    def _read(self, value: object) -> float:
         if isinstance(value, str):
             number, unit = _split_unit(value)
             seconds = float(number) * _TIME_UNITS[unit]
@@ -126,8 +138,8 @@ class Seconds(Kind):
             raise ValueError("out of range")
         return seconds
 
-    def show(self, value: object) -> str:
-        return f"{self.read(value):g} s"
+    def _show(self, value: object) -> str:
+        return f"{self._read(value):g} s"
 
 
 class Count(Kind):
@@ -137,14 +149,14 @@ class Count(Kind):
         self._minimum = minimum
         self.accepted = f"a whole number, at least {minimum}"
 
-    def read(self, value: object) -> int:
+    def _read(self, value: object) -> int:
         number = _index(value)
         if number < self._minimum:
             raise ValueError("out of range")
         return number
 
-    def parse(self, text: str) -> int:
-        return self.read(int(text))
+    def _parse(self, text: str) -> int:
+        return self._read(int(text))
 
 
 class Flag(Kind):
@@ -152,15 +164,15 @@ class Flag(Kind):
 
     accepted = "True or False (in the environment and on the command line: 1, true, yes, on, 0, false, no, off)"
 
-    def read(self, value: object) -> bool:
+    def _read(self, value: object) -> bool:
         if not isinstance(value, bool):
             raise TypeError("not a bool")
         return value
 
-    def parse(self, text: str) -> bool:
+    def _parse(self, text: str) -> bool:
         return _TRUTH[text.strip().lower()]
 
-    def show(self, value: object) -> str:
+    def _show(self, value: object) -> str:
         return "yes" if value else "no"
 
 
@@ -171,13 +183,13 @@ class Choice(Kind):
         self._words = words
         self.accepted = f"{', '.join(words[:-1])} or {words[-1]}"
 
-    def read(self, value: object) -> str:
+    def _read(self, value: object) -> str:
         if value not in self._words:
             raise ValueError("unknown word")
         return str(value)
 
-    def parse(self, text: str) -> str:
-        return self.read(text.strip().lower())
+    def _parse(self, text: str) -> str:
+        return self._read(text.strip().lower())
 
 
 class Name(Kind):
@@ -185,7 +197,7 @@ class Name(Kind):
 
     accepted = "a name"
 
-    def read(self, value: object) -> str:
+    def _read(self, value: object) -> str:
         if not isinstance(value, str) or not value.isprintable() or not value.strip():
             raise ValueError("not a name")
         return value
@@ -196,7 +208,7 @@ class RegionName(Kind):
 
     accepted = "a name of ASCII letters, digits and '-', '_', '.'"
 
-    def read(self, value: object) -> str:
+    def _read(self, value: object) -> str:
         if not isinstance(value, str) or not value or not all(char in _REGION_CHARACTERS for char in value):
             raise ValueError("not a region")
         return value
@@ -207,7 +219,7 @@ class FilePath(Kind):
 
     accepted = "a path"
 
-    def read(self, value: object) -> str:
+    def _read(self, value: object) -> str:
         path = os.fspath(value) if isinstance(value, os.PathLike) else value
         if not isinstance(path, str) or not path or "\0" in path:
             raise ValueError("not a path")
@@ -220,7 +232,7 @@ class Endpoint(Kind):
     accepted = "a URL such as 'https://host', 'http://host:9000' or 'http://host:9000/path'"
     _schemes: tuple[str, ...] = ("http", "https")
 
-    def read(self, value: object) -> str:
+    def _read(self, value: object) -> str:
         from urllib.parse import urlsplit
 
         if not isinstance(value, str) or not value.isprintable() or not _NOT_IN_URLS.isdisjoint(value):
@@ -231,15 +243,12 @@ class Endpoint(Kind):
             raise ValueError("not the URL of a service")
         return value.rstrip("/")
 
-    def show(self, value: object) -> str:
+    def _show(self, value: object) -> str:
         start, at, address = str(value).rpartition("@")
-        return f"{start.partition('://')[0]}://***@{address}" if at else address
+        return f"{start.partition('://')[0]}://{HIDDEN}@{address}" if at else address
 
-    def quote(self, value: object) -> str:
-        return "this text, which may hold a password" if "@" in str(value) else super().quote(value)
-
-    def is_secret(self, value: object) -> bool:
-        return "@" in str(value)
+    def _quote(self, value: object) -> str:
+        return "this text, which may hold a password" if "@" in str(value) else super()._quote(value)
 
 
 class ProxyServer(Endpoint):
@@ -248,16 +257,16 @@ class ProxyServer(Endpoint):
     accepted = "a URL such as 'http://[user:password@]host:3128', or 'none' to connect directly whatever the environment says"
     _schemes = ("http",)
 
-    def read(self, value: object) -> str:
+    def _read(self, value: object) -> str:
         if value in ("", "none"):
             return ""
-        return super().read(f"http://{value}" if isinstance(value, str) and "://" not in value else value)
+        return super()._read(f"http://{value}" if isinstance(value, str) and "://" not in value else value)
 
-    def show(self, value: object) -> str:
-        return super().show(value) if value else "none"
+    def _show(self, value: object) -> str:
+        return super()._show(value) if value else "none"
 
-    def quote(self, value: object) -> str:
-        return super().quote("@")
+    def _quote(self, value: object) -> str:
+        return super()._quote("@")
 
 
 class Endpoints(Kind):
@@ -267,24 +276,21 @@ class Endpoints(Kind):
     _most = 128
     _each = Endpoint()
 
-    def read(self, value: object) -> tuple[str, ...]:
+    def _read(self, value: object) -> tuple[str, ...]:
         given = value.replace(",", " ").split() if isinstance(value, str) else value
         if not isinstance(given, Iterable) or isinstance(given, (bytes, Mapping)):
             raise TypeError("not a list")
         expanded = itertools.chain.from_iterable(expand(str(template)) for template in given)
-        urls = tuple(self._each.read(url) for url in itertools.islice(expanded, self._most + 1))
+        urls = tuple(self._each._read(url) for url in itertools.islice(expanded, self._most + 1))
         if not 1 <= len(urls) <= self._most:
             raise ValueError("too few or too many")
         return urls
 
-    def show(self, value: object) -> str:
-        return ", ".join(self._each.show(url) for url in self.read(value))
+    def _show(self, value: object) -> str:
+        return ", ".join(self._each._show(url) for url in self._read(value))
 
-    def quote(self, value: object) -> str:
-        return self._each.quote(value) if isinstance(value, str) else "these addresses"
-
-    def is_secret(self, value: object) -> bool:
-        return any(self._each.is_secret(url) for url in self.read(value))
+    def _quote(self, value: object) -> str:
+        return self._each._quote(value) if isinstance(value, str) else "these addresses"
 
 
 class SecretSource(Kind):
@@ -295,23 +301,21 @@ class SecretSource(Kind):
         "or credentials of headrace or botocore"
     )
 
-    def read(self, value: object) -> object:
+    def _read(self, value: object) -> object:
         if isinstance(value, str):
             return self._import(value)
         if not callable(value) and not isinstance(value, Mapping) and type(value).__module__ == "builtins":
             raise TypeError("neither credentials nor a source of them")
         return value
 
-    def show(self, value: object) -> str:
-        name = getattr(value, "__qualname__", None)
-        return f"{getattr(value, '__module__', '')}:{name}" if name else _HIDDEN
+    def _show(self, value: object) -> str:
+        if isinstance(value, Mapping):
+            return HIDDEN
+        named = value if hasattr(value, "__qualname__") else type(value)
+        return f"{named.__module__}:{named.__qualname__}"
 
-    def quote(self, value: object) -> str:
+    def _quote(self, value: object) -> str:
         return f"of type {type(value).__name__}"
-
-    def is_secret(self, value: object) -> bool:
-        # Other objects decide for themselves; headrace's own credentials refuse to be pickled.
-        return isinstance(value, Mapping)
 
     @staticmethod
     def _import(text: str) -> object:
@@ -330,18 +334,15 @@ class EncryptionText(Kind):
 
     accepted = "'AES256', 'aws:kms', 'aws:kms:KEY_ID', a customer's key (its 32 bytes, or 'customer:BASE64'), or 'none'"
 
-    def read(self, value: object) -> Encryption | None:
+    def _read(self, value: object) -> Encryption | None:
         return Encryption.parse(value)
 
-    def quote(self, value: object) -> str:
+    def _quote(self, value: object) -> str:
         if not isinstance(value, str):
-            return super().quote(value)
+            return super()._quote(value)
         # What follows a colon, and every long text, may be a key.
         word, colon, _ = value.partition(":")
         return repr(f"{word}:..." if colon else word) if len(word) < 16 else "this text"
-
-    def is_secret(self, value: object) -> bool:
-        return isinstance(value, Encryption) and value.customer_key is not None
 
 
 def _index(value: object) -> int:

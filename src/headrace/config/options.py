@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, NoReturn
 from headrace.config.encryption import Encryption
 from headrace.config.kinds import (
     GIB,
+    HIDDEN,
     MIB,
     Choice,
     Count,
@@ -71,8 +72,8 @@ def _s3(name: str, **words: str) -> Variable:
     return Variable(name, "s3", words)
 
 
-def _option(default: object, kind: Kind, help: str, *variables: Variable, hash: bool | None = None) -> Any:
-    return field(default=default, hash=hash, metadata={"spec": Spec(kind, help, variables)})
+def _spec(kind: Kind, help: str, *variables: Variable) -> dict[str, Spec]:
+    return {"spec": Spec(kind, help, variables)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -86,52 +87,85 @@ class Options:
         InvalidOption: a value is not accepted, or two exclude each other.
     """
 
-    endpoint_url: str | None = _option(
-        None, Endpoint(), "address of the service, if not the cloud's own", _s3("AWS_ENDPOINT_URL_S3"), _s3("AWS_ENDPOINT_URL")
+    endpoint_url: str | None = field(
+        default=None,
+        metadata=_spec(Endpoint(), "address of the service, if not the cloud's own", _s3("AWS_ENDPOINT_URL_S3"), _s3("AWS_ENDPOINT_URL")),
     )
-    endpoints: tuple[str, ...] | None = _option(None, Endpoints(), "several addresses of one service, all with the same objects")
-    endpoint_strategy: str = _option(
-        "round_robin", Choice("round_robin", "least_connections", "power_of_two_choices"), "how requests are spread over the endpoints"
+    endpoints: tuple[str, ...] | None = field(
+        default=None, metadata=_spec(Endpoints(), "several addresses of one service, all with the same objects")
     )
-    region: str | None = _option(
-        None,
-        RegionName(),
-        "region of the buckets; else the profile's, else asked of the service",
-        _s3("AWS_REGION"),
-        _s3("AWS_DEFAULT_REGION"),
+    endpoint_strategy: str = field(
+        default="round_robin",
+        metadata=_spec(
+            Choice("round_robin", "least_connections", "power_of_two_choices"), "how requests are spread over several endpoints"
+        ),
     )
-    profile: str | None = _option(None, Name(), "profile of the cloud's shared configuration files", _s3("AWS_PROFILE"))
-    anonymous: bool = _option(False, Flag(), "send requests unsigned, for public data", _s3("AWS_NO_SIGN_REQUEST"))
-    credentials: Any = _option(None, SecretSource(), "credentials, or a function that gives them; else the cloud's own search", hash=False)
-    addressing: str = _option("auto", Choice("auto", "path", "virtual"), "bucket in the path or in the host name of a request")
-    ca_bundle: str | None = _option(
-        None, FilePath(), "file of certificates to trust; else the system's", _s3("AWS_CA_BUNDLE"), Variable("SSL_CERT_FILE")
+    region: str | None = field(
+        default=None,
+        metadata=_spec(
+            RegionName(),
+            "region of the buckets; else the profile's, else asked of the service",
+            _s3("AWS_REGION"),
+            _s3("AWS_DEFAULT_REGION"),
+        ),
     )
-    verify_tls: bool = _option(True, Flag(), "check the certificates of servers")
-    proxy: str | None = _option(None, ProxyServer(), "HTTP proxy; else HTTPS_PROXY, HTTP_PROXY and NO_PROXY decide")
-    http2: bool = _option(False, Flag(), "use HTTP/2 where the server offers it")
-    follow_redirects: bool = _option(False, Flag(), "follow redirects to other servers")
-    max_redirects: int = _option(5, Count(0), "redirects followed for one request")
-    connect_timeout: float = _option(10.0, Seconds(), "longest wait for a connection")
-    stall_timeout: float = _option(30.0, Seconds(), "longest wait without a byte moving; whole transfers have no limit")
-    max_attempts: int = _option(5, Count(1), "tries of a request, the first one included", _s3("AWS_MAX_ATTEMPTS"))
-    max_connections: int = _option(64, Count(1), "connections to one host at the same time")
-    part_size: int = _option(8 * MIB, Size(5 * MIB, 5 * GIB), "size of a part of a large write; it grows for the largest")
-    range_threshold: int = _option(8 * MIB, Size(1), "objects larger than this are read by parallel ranges")
-    multipart_threshold: int = _option(32 * MIB, Size(1, 5 * GIB), "data larger than this are written in parallel parts")
-    sign_payload: bool | None = _option(None, Flag(), "sign the bodies of writes too; else only over http without TLS")
-    checksum: str = _option(
-        "auto",
-        Choice("auto", "crc32c", "crc32", "md5", "none"),
-        "checksum sent with writes, and whether that of reads is verified",
-        _s3("AWS_REQUEST_CHECKSUM_CALCULATION", when_supported="auto", when_required="none"),
+    profile: str | None = field(
+        default=None, metadata=_spec(Name(), "profile of the cloud's shared configuration files", _s3("AWS_PROFILE"))
     )
-    request_payer: bool = _option(
-        False, Flag(), "accept the charges of buckets whose reader pays", _s3("AWS_REQUEST_PAYER", requester="yes")
+    anonymous: bool = field(default=False, metadata=_spec(Flag(), "send requests unsigned, for public data", _s3("AWS_NO_SIGN_REQUEST")))
+    credentials: Any = field(
+        default=None,
+        hash=False,
+        metadata=_spec(SecretSource(), "credentials, or a function that gives them; else searched as the cloud's own tools do"),
     )
-    sse: Encryption | None = _option(None, EncryptionText(), "encryption that the service is asked for; else the bucket's default")
-    memory_budget: int | None = _option(None, Size(MIB), "memory that a batch may hold ahead of its consumer; else it is chosen")
-    oplog: str | None = _option(None, FilePath(), "file that records every operation; else none are recorded")
+    addressing: str = field(
+        default="auto", metadata=_spec(Choice("auto", "path", "virtual"), "bucket in the path or in the host name of a request")
+    )
+    ca_bundle: str | None = field(
+        default=None,
+        metadata=_spec(FilePath(), "file of the certificates to trust; else the system's", _s3("AWS_CA_BUNDLE"), Variable("SSL_CERT_FILE")),
+    )
+    verify_tls: bool = field(default=True, metadata=_spec(Flag(), "check the certificates of servers"))
+    proxy: str | None = field(default=None, metadata=_spec(ProxyServer(), "HTTP proxy; else HTTPS_PROXY, HTTP_PROXY and NO_PROXY decide"))
+    http2: bool = field(default=False, metadata=_spec(Flag(), "use HTTP/2 where the server offers it"))
+    follow_redirects: bool = field(default=False, metadata=_spec(Flag(), "follow redirects to other servers"))
+    max_redirects: int = field(default=5, metadata=_spec(Count(0), "redirects followed for one request"))
+    connect_timeout: float = field(default=10.0, metadata=_spec(Seconds(), "longest wait for a connection"))
+    stall_timeout: float = field(
+        default=30.0, metadata=_spec(Seconds(), "longest wait without a byte moving; whole transfers have no limit")
+    )
+    fsync: bool = field(default=False, metadata=_spec(Flag(), "wait until local writes are on the device, not only in its cache"))
+    max_attempts: int = field(default=5, metadata=_spec(Count(1), "tries of a request, the first one included", _s3("AWS_MAX_ATTEMPTS")))
+    max_connections: int = field(default=64, metadata=_spec(Count(1), "connections to one host at the same time"))
+    part_size: int = field(
+        default=8 * MIB, metadata=_spec(Size(5 * MIB, 5 * GIB), "size of the parts of a large write; it grows for the largest")
+    )
+    range_threshold: int = field(default=8 * MIB, metadata=_spec(Size(1), "objects larger than this are read by parallel ranges"))
+    multipart_threshold: int = field(
+        default=32 * MIB, metadata=_spec(Size(1, 5 * GIB), "data larger than this are written in parallel parts")
+    )
+    sign_payload: bool | None = field(
+        default=None, metadata=_spec(Flag(), "sign the bodies of writes too; else only over http without TLS")
+    )
+    checksum: str = field(
+        default="auto",
+        metadata=_spec(
+            Choice("auto", "crc32c", "crc32", "md5", "none"),
+            "checksum sent with writes, and whether that of reads is verified",
+            _s3("AWS_REQUEST_CHECKSUM_CALCULATION", when_supported="auto", when_required="none"),
+        ),
+    )
+    request_payer: bool = field(
+        default=False,
+        metadata=_spec(Flag(), "accept the charges of buckets whose readers pay", _s3("AWS_REQUEST_PAYER", requester="yes")),
+    )
+    sse: Encryption | None = field(
+        default=None, metadata=_spec(EncryptionText(), "encryption that the service is asked for; else the bucket's default")
+    )
+    memory_budget: int | None = field(
+        default=None, metadata=_spec(Size(MIB), "memory that a batch may hold ahead of its consumer; else it is chosen")
+    )
+    oplog: str | None = field(default=None, metadata=_spec(FilePath(), "file that records every operation; else none are recorded"))
 
     def __post_init__(self) -> None:
         values = {name: interpret(name, getattr(self, name)) for name in SPECS}
@@ -181,35 +215,28 @@ def portable(arguments: Mapping[str, object]) -> dict[str, object]:
     """
     refuse_unknown(arguments, "argument")
     for name, value in arguments.items():
-        if SPECS[name].kind.is_secret(interpret(name, value)):
+        if value is not None and HIDDEN in SPECS[name].kind.show(interpret(name, value)):
+            advice = ", name a profile, or give a function that can be imported by name" if name == "credentials" else ""
             raise CredentialsError(
                 f"{name} holds a secret, which is not pickled",
-                hint=f"Set HEADRACE_{name.upper()} in the environment of the other process"
-                + (", name a profile, or give a function that can be imported by name." if name == "credentials" else "."),
+                hint=f"Set HEADRACE_{name.upper()} in the environment of the other process{advice}.",
             )
     return dict(arguments)
 
 
 def interpret(name: str, value: object, origin: object = "argument", *, text: bool = False) -> object:
-    """Read the value of an option.
-
-    Args:
-        name: the option.
-        value: as given; None is always accepted where it is the default.
-        origin: where it comes from, for the message.
-        text: strings are what a variable or file gives, not what code gives.
+    """Read the value of an option; see `Kind.read`. None is accepted where it is the default.
 
     Raises:
-        InvalidOption: it is not accepted.
+        InvalidOption: the value is not accepted.
     """
-    kind = SPECS[name].kind
     if value is None and DEFAULTS[name] is None:
         return None
+    kind = SPECS[name].kind
     try:
-        return kind.parse(value) if text and isinstance(value, str) else kind.read(value)
-    except (ValueError, TypeError, LookupError, OverflowError):
-        # Without its cause, whose message may hold a secret.
-        raise InvalidOption(f"{name} cannot be {kind.quote(value)} ({origin})", hint=f"Accepted: {kind.accepted}.") from None
+        return kind.read(value, text=text)
+    except ValueError as error:
+        raise InvalidOption(f"{name} {error} ({origin})", hint=f"Accepted: {kind.accepted}.") from None
 
 
 def is_displaced(name: str, values: Mapping[str, object]) -> bool:

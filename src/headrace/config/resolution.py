@@ -114,12 +114,9 @@ def resolve(
 def describe(resolved: Resolved) -> list[Setting]:
     """Every option with its value, origin and help, as ``headrace config`` shows them, secrets masked."""
     return [
-        Setting(name, _shown(name, getattr(resolved.options, name)), str(resolved.origins[name]), spec.help) for name, spec in SPECS.items()
+        Setting(name, spec.kind.show(getattr(resolved.options, name)), str(resolved.origins[name]), spec.help)
+        for name, spec in SPECS.items()
     ]
-
-
-def _shown(name: str, value: object) -> str:
-    return "not set" if value is None else SPECS[name].kind.show(value)
 
 
 def _interpret_layer(layer: _Layer, decided: Mapping[str, object]) -> dict[str, object]:
@@ -136,8 +133,8 @@ def _from_arguments(arguments: Mapping[str, object]) -> _Layer:
 
 
 def _from_environment(environ: Mapping[str, str]) -> _Layer:
-    found = {name: _PREFIX + name.upper() for name in SPECS}
-    return {name: _Given(environ[variable], Origin("environment", variable)) for name, variable in found.items() if environ.get(variable)}
+    variables = {name: _variable(name) for name in SPECS}
+    return {name: _Given(environ[own], Origin("environment", own)) for name, own in variables.items() if environ.get(own)}
 
 
 def _from_sdks(environ: Mapping[str, str], scheme: str | None) -> _Layer:
@@ -186,6 +183,10 @@ def _with_tilde(path: str) -> str:
     return f"~{path[len(home) :]}" if path.startswith(f"{home}{os.sep}") else path
 
 
+def _variable(name: str) -> str:
+    return _PREFIX + name.upper()
+
+
 def _unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
-    known = {_FILE_VARIABLE, *(_PREFIX + name.upper() for name in SPECS)}
+    known = {_FILE_VARIABLE, *map(_variable, SPECS)}
     return (name for name in environ if name.startswith(_PREFIX) and name not in known and not name.startswith(_TEST_PREFIX))

@@ -9,7 +9,7 @@ import socket
 import ssl
 from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from headrace.errors import ConnectionFailed, HeadraceError, Stalled
 from headrace.http.codec import Reply, scratch
@@ -21,7 +21,7 @@ from headrace.http.progress import file_became_shorter, progress, unsent_bytes
 from headrace.http.proxy import Proxy, choose_proxy
 from headrace.http.tls import client_context
 
-__all__ = ["AsyncTransport", "run_async"]
+__all__ = ["AsyncTransport", "fits_one_write", "run_async"]
 
 T = TypeVar("T")
 
@@ -29,6 +29,25 @@ _JOIN_BELOW = 256 << 10
 _WRITE_AT_ONCE = 256 << 10
 _CONTINUE_SECONDS = 1.0
 _QUIET_SWEEPS = 4
+
+
+class Completion(Protocol):
+    """Who is told how an exchange ended; an `asyncio.Future` is one."""
+
+    def done(self) -> bool:
+        """Whether nobody wants to be told any more."""
+
+    def set_result(self, result: Reply, /) -> None:
+        """The whole reply is there."""
+
+    def set_exception(self, exception: BaseException, /) -> None:
+        """The exchange failed; the connection is closed."""
+
+
+def fits_one_write(request: Request) -> bool:
+    """Whether head and body go out joined: one segment train instead of two is cheaper for both ends than the copy it takes."""
+    body = request.body
+    return not body or (request.length <= _JOIN_BELOW and not request.expect_continue and FileRange not in map(type, body))
 
 
 class AsyncConnection(asyncio.BufferedProtocol):
@@ -42,9 +61,10 @@ class AsyncConnection(asyncio.BufferedProtocol):
         self.moved = True
         self.quiet_sweeps = 0
         self.closed = False
+        self.lender: Pool[AsyncConnection] | None = None
         self._scratch = scratch()
         self._reply: Reply | None = None
-        self._done: asyncio.Future[Reply] | None = None
+        self._done: Completion | None = None
         self._woken: asyncio.Event | None = None
         self._paused = False
         self._unsent = 0
@@ -135,21 +155,34 @@ class AsyncConnection(asyncio.BufferedProtocol):
         """Whether an idle connection is still open, and silent: bytes that nobody asked for would pass for the next reply."""
         return not self.closed and not self._readable.poll(0) and not (self._tls is not None and self._tls.pending())
 
+    def begin(self, send: Send, done: Completion) -> None:
+        """Send a request that `fits_one_write`; ``done`` is told of the reply, in a callback of the event loop.
+
+        Raises:
+            InvalidOption: the request cannot be sent as HTTP; nothing was sent.
+        """
+        request = send.request
+        head = encode_head(request, self.prefix, self.proxy_headers)
+        self._expect(send, done)
+        self.transport.write(b"".join([head, *request.body]) if request.body else head)  # type: ignore[list-item]
+
+    def _expect(self, send: Send, done: Completion) -> None:
+        self._reply = send.reply = Reply(send.request.method, self._scratch, send.place)
+        self._done = done
+        self.moved, self.quiet_sweeps = True, 0
+
     async def exchange(self, send: Send) -> Reply:
         """Send the request and receive the whole reply; see `blocking.Connection.exchange`."""
-        request = send.request
-        head, body = encode_head(request, self.prefix, self.proxy_headers), request.body
-        self._reply = send.reply = Reply(request.method, self._scratch, send.place)
+        request, all_sent = send.request, True
         done: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._done = done
-        self.moved, self.quiet_sweeps, all_sent = True, 0, True
         try:
-            if not body:
-                self.transport.write(head)
-            elif request.length <= _JOIN_BELOW and not request.expect_continue and FileRange not in map(type, body):
-                self.transport.write(b"".join([head, *body]))  # type: ignore[list-item]
+            if fits_one_write(request):
+                self.begin(send, done)
             else:
+                head = encode_head(request, self.prefix, self.proxy_headers)
+                self._expect(send, done)
                 self.transport.write(head)
+                assert send.reply is not None
                 all_sent = await self._send_body(request, send.reply, done)
             reply = await done
         except BaseException:
@@ -161,8 +194,7 @@ class AsyncConnection(asyncio.BufferedProtocol):
             self._reply = self._done = None
             # An exception that its own traceback refers to would live, with the body, until the garbage collector comes.
             del done
-        self.served += 1
-        if body and not (all_sent and self.transport.get_write_buffer_size() == 0):
+        if not all_sent:
             reply.reusable = False
         return reply
 
@@ -173,8 +205,7 @@ class AsyncConnection(asyncio.BufferedProtocol):
             if request.expect_continue:
                 await self._wait_for_continue(reply, done)
             for part in request.body:
-                await (self._send_file(part, done) if isinstance(part, FileRange) else self._send_memory(part, done))
-                if done.done():
+                if not await (self._send_file(part, done) if isinstance(part, FileRange) else self._send_memory(part, done)):
                     return False
             return True
         finally:
@@ -190,30 +221,37 @@ class AsyncConnection(asyncio.BufferedProtocol):
         except TimeoutError:
             return
 
-    async def _send_memory(self, part: memoryview, done: asyncio.Future[Reply]) -> None:
+    async def _send_memory(self, part: memoryview, done: asyncio.Future[Reply]) -> bool:
         # In slices, since what a transport cannot send at once it copies.
         for start in range(0, len(part), _WRITE_AT_ONCE):
-            await self._writable(done)
-            if done.done():
-                return
+            if not await self._may_write(done):
+                return False
             self.transport.write(part[start : start + _WRITE_AT_ONCE])
             self.moved = True
+        return True
 
-    async def _send_file(self, part: FileRange, done: asyncio.Future[Reply]) -> None:
+    async def _send_file(self, part: FileRange, done: asyncio.Future[Reply]) -> bool:
         loop = asyncio.get_running_loop()
         offset, end = part.offset, part.offset + part.length
-        while offset < end and not done.done():
+        while offset < end:
             piece = await loop.run_in_executor(None, os.pread, part.descriptor, min(1 << 20, end - offset), offset)
             if not piece:
                 raise file_became_shorter()
-            await self._send_memory(memoryview(piece), done)
+            if not await self._send_memory(memoryview(piece), done):
+                return False
             offset += len(piece)
+        return True
 
-    async def _writable(self, done: asyncio.Future[Reply]) -> None:
+    async def _may_write(self, done: asyncio.Future[Reply]) -> bool:
+        """Wait until more can be written; False if the server replied, or left, instead."""
         assert self._woken is not None
+        if not self._paused and self._readable.poll(0):
+            # Let the loop receive it: as long as the kernel takes everything, nothing else would make it look.
+            await asyncio.sleep(0)
         while self._paused and not done.done():
             self._woken.clear()
             await self._woken.wait()
+        return not done.done() and not self.transport.is_closing()
 
     def sweep(self, stall_timeout: float) -> None:
         """Called some times in each stall timeout: raise `Stalled` in an exchange in which nothing moves."""
@@ -229,19 +267,24 @@ class AsyncConnection(asyncio.BufferedProtocol):
             self._fail(Stalled(f"no byte moved for {stall_timeout:g} s, {progress(reply)}"))
 
     def _finish(self, reply: Reply) -> None:
-        self._reply = None
-        if self._done is not None and not self._done.done():
-            self._done.set_result(reply)
+        self.served += 1
+        if self.transport.get_write_buffer_size():
+            # The server has replied before it has taken the whole request.
+            reply.reusable = False
         if self._woken is not None:
             self._woken.set()
+        # Whoever is told may begin the next exchange at once.
+        done, self._reply, self._done = self._done, None, None
+        if done is not None and not done.done():
+            done.set_result(reply)
 
     def _fail(self, error: BaseException) -> None:
-        self._reply = None
-        if self._done is not None and not self._done.done():
-            self._done.set_exception(error)
         if self._woken is not None:
             self._woken.set()
         self.close()
+        done, self._reply, self._done = self._done, None, None
+        if done is not None and not done.done():
+            done.set_exception(error)
 
     def close(self) -> None:
         """Close at once."""
@@ -285,6 +328,27 @@ class AsyncTransport:
             finally:
                 self._busy.discard(connection)
                 self._release(pool, origin, connection, healthy=healthy)
+
+    def lend(self, origin: Origin) -> AsyncConnection | None:
+        """A connection for one `AsyncConnection.begin`, to be handed to `take_back` after it; None if none is at hand."""
+        pool = self._pool
+        connection = pool.take(origin)
+        if connection is None:
+            return None
+        if not connection.is_usable():
+            pool.discard(origin, connection)
+            return None
+        connection.lender = pool
+        self._busy.add(connection)
+        if self._sweeper is None:
+            self._schedule_sweep()
+        return connection
+
+    def take_back(self, origin: Origin, connection: AsyncConnection, *, healthy: bool) -> None:
+        """End what `lend` began."""
+        self._busy.discard(connection)
+        assert connection.lender is not None
+        self._release(connection.lender, origin, connection, healthy=healthy and not connection.closed)
 
     def _release(self, pool: Pool[AsyncConnection], origin: Origin, connection: AsyncConnection | None, *, healthy: bool) -> None:
         if healthy and connection is not None:
@@ -427,10 +491,13 @@ async def _open_tunnel(loop: asyncio.AbstractEventLoop, sock: socket.socket, ori
             raise tunnel_refused(reply.status, origin, proxy)
 
 
-async def run_async(operation: Operation[T], transport: AsyncTransport) -> T:
-    """Perform an operation in the running loop; cancelling the task cancels the operation, which may clean up first."""
+async def run_async(operation: Operation[T], transport: AsyncTransport, effect: Effect | None = None) -> T:
+    """Perform an operation in the running loop; cancelling the task cancels the operation, which may clean up first.
+
+    With ``effect``, the operation has already been begun, and waits for this.
+    """
     try:
-        effect = operation.send(None)
+        effect = operation.send(None) if effect is None else effect
         while True:
             try:
                 if type(effect) is Send:

@@ -228,6 +228,8 @@ class Reply:
         self._state = _COMPLETE if here == length else _FIXED
 
     def _placed(self, place: Placement) -> memoryview:
+        # Used once and let go of: what it refers to may well refer to this reply.
+        self._place = None
         body = place(self)
         if len(body) != self.length:
             # Longer memory would take in bytes of the next reply.

@@ -30,6 +30,7 @@ class LoopThread:
     def _forget(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._transport: AsyncTransport | None = None
+        self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
     def start(self) -> AsyncTransport:
@@ -37,7 +38,8 @@ class LoopThread:
         with self._lock:
             if self._transport is None:
                 ready: Future[None] = Future()
-                threading.Thread(target=self._run, args=(ready,), name="headrace-loop", daemon=True).start()
+                self._thread = threading.Thread(target=self._run, args=(ready,), name="headrace-loop", daemon=True)
+                self._thread.start()
                 ready.result()
             assert self._transport is not None
             return self._transport
@@ -57,20 +59,24 @@ class LoopThread:
     def _run(self, ready: Future[None]) -> None:
         async def main() -> None:
             self._loop = asyncio.get_running_loop()
-            self._transport = AsyncTransport(self._settings)
-            self._ended = asyncio.Event()
+            self._transport = transport = AsyncTransport(self._settings)
+            self._ended = ended = asyncio.Event()
             ready.set_result(None)
-            await self._ended.wait()
-            self._transport.close()
+            # By then the attributes may be those of the next loop.
+            await ended.wait()
+            transport.close()
 
         asyncio.run(main())
 
-    def close(self) -> None:
-        """End the loop and its connections."""
+    def close(self, wait: float = 0.0) -> None:
+        """End the loop and its connections; with ``wait``, give that up to so many seconds."""
         with self._lock:
+            thread = self._thread
             if self._loop is not None:
                 self.call_soon(self._ended.set)
-            self._loop = self._transport = None
+            self._loop = self._transport = self._thread = None
+        if thread is not None and wait:
+            thread.join(wait)
 
 
 async def _as_coroutine(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -56,11 +56,11 @@ def _make_backend(scheme: str, resolved: Resolved) -> Backend:
     if scheme == "file":
         from headrace.backends.file import FileBackend
 
-        return FileBackend()
+        return FileBackend(fsync=resolved.options.fsync)
     if scheme == "direct":
         from headrace.backends.direct import DirectBackend
 
-        return DirectBackend()
+        return DirectBackend(fsync=resolved.options.fsync)
     from headrace.backends.memory import MemoryBackend
 
     return MemoryBackend()

@@ -21,6 +21,7 @@ from headrace.errors import (
     Throttled,
 )
 from headrace.http.effects import Operation, Sleep
+from headrace.uri import Location
 
 __all__ = ["RetryPolicy", "is_transient", "retrying"]
 
@@ -76,7 +77,7 @@ class RetryPolicy:
         """Seconds to wait before the next attempt, or None to give up."""
         if attempt >= self.max_attempts or not is_transient(error):
             return None
-        seconds = random.uniform(0, min(self.max_delay, self.first_delay * 2 ** (attempt - 1)))  # noqa: S311 - not cryptography
+        seconds = random.uniform(0, min(self.max_delay, self.first_delay * 2 ** (attempt - 1)))
         if error.retry_after is not None:
             seconds += error.retry_after
         return seconds if elapsed + seconds <= self.budget else None
@@ -85,7 +86,7 @@ class RetryPolicy:
 def retrying(
     attempt: Callable[[], Operation[T]],
     policy: RetryPolicy,
-    uri: str,
+    location: Location,
     operation: str,
     *,
     repeatable: bool = True,
@@ -96,7 +97,7 @@ def retrying(
     Args:
         attempt: gives a new operation for each try.
         policy: how often and how patiently.
-        uri: goes into errors.
+        location: goes into errors.
         operation: the verb; goes into errors.
         repeatable: whether a request whose reply was lost may be sent again; refusals such as 503 always may.
         progressed: tells after a failure whether the attempt brought the work forward; if so, the count starts anew.
@@ -113,7 +114,7 @@ def retrying(
             if progressed():
                 number, begun = 1, time.monotonic()
             error.attempts, error.elapsed = total, elapsed
-            error.with_context(uri=uri, operation=operation)
+            error.with_context(uri=location.uri, operation=operation)
             may_have_happened = isinstance(error, (ConnectionFailed, Stalled)) and error.code not in ("refused", "connect")
             if may_have_happened and not repeatable:
                 error.hint = error.hint or "It is not known whether the write took place: look before trying again."

@@ -32,65 +32,52 @@ class Store:
     ) -> Operation[Fetched]:
         """Read; after a break the next attempt asks for the rest, bound to the version that was begun."""
         reading = _Reading(self.backend, location, landing, start, length, if_match)
-        return (yield from retrying(reading.attempt, self.policy, location.uri, "get", progressed=reading.progressed))
+        return retrying(reading.attempt, self.policy, location, "get", progressed=reading.progressed)
 
     def head(self, location: Location) -> Operation[ObjectInfo]:
         """Describe an object."""
-        return (yield from retrying(lambda: self.backend.head(location), self.policy, location.uri, "stat"))
+        return retrying(lambda: self.backend.head(location), self.policy, location, "stat")
 
     def put(self, location: Location, body: Body, options: WriteOptions) -> Operation[ObjectInfo]:
         """Write an object in one piece."""
-        return (
-            yield from retrying(
-                lambda: self.backend.put(location, body, options),
-                self.policy,
-                location.uri,
-                "put",
-                repeatable=not options.conditional,
-            )
-        )
+        attempt = lambda: self.backend.put(location, body, options)  # noqa: E731
+        return retrying(attempt, self.policy, location, "put", repeatable=not options.conditional)
 
     def delete(self, location: Location) -> Operation[None]:
         """Delete an object."""
-        yield from retrying(lambda: self.backend.delete(location), self.policy, location.uri, "delete")
+        return retrying(lambda: self.backend.delete(location), self.policy, location, "delete")
 
     def delete_batch(self, locations: Sequence[Location]) -> Operation[Sequence[HeadraceError | None]]:
         """Delete objects of one container."""
-        uri = locations[0].at("").uri if locations else ""
-        return (yield from retrying(lambda: self.backend.delete_batch(locations), self.policy, uri, "delete"))
+        return retrying(lambda: self.backend.delete_batch(locations), self.policy, locations[0].at(""), "delete")
 
     def delete_empty_directories(self, location: Location) -> Operation[None]:
         """Remove directories that hold nothing."""
-        yield from retrying(lambda: self.backend.delete_empty_directories(location), self.policy, location.uri, "delete")
+        return retrying(lambda: self.backend.delete_empty_directories(location), self.policy, location, "delete")
 
-    def list_page(self, location: Location, *, recursive: bool, start_after: str | None, token: str | None) -> Operation[Page]:
+    def list_page(
+        self, location: Location, *, recursive: bool, start_after: str | None, token: str | None, follow_links: bool = True
+    ) -> Operation[Page]:
         """List a page."""
 
         def attempt() -> Operation[Page]:
-            return self.backend.list_page(location, recursive=recursive, start_after=start_after, token=token)
+            return self.backend.list_page(location, recursive=recursive, start_after=start_after, token=token, follow_links=follow_links)
 
-        return (yield from retrying(attempt, self.policy, location.uri, "list"))
+        return retrying(attempt, self.policy, location, "list")
 
     def copy(self, source: Location, destination: Location, options: WriteOptions) -> Operation[ObjectInfo]:
         """Copy within the service."""
-        return (
-            yield from retrying(
-                lambda: self.backend.copy(source, destination, options),
-                self.policy,
-                source.uri,
-                "copy",
-                repeatable=not options.conditional,
-            )
-        )
+        attempt = lambda: self.backend.copy(source, destination, options)  # noqa: E731
+        return retrying(attempt, self.policy, source, "copy", repeatable=not options.conditional)
 
     def start_upload(self, location: Location, options: WriteOptions) -> Operation[Upload]:
         """Begin a write in parts. If a reply is lost, an upload without parts may be left behind."""
-        return (yield from retrying(lambda: self.backend.start_upload(location, options), self.policy, location.uri, "put"))
+        return retrying(lambda: self.backend.start_upload(location, options), self.policy, location, "put")
 
     def put_part(self, upload: Upload, number: int, offset: int, body: Body) -> Operation[Part]:
         """Write a part."""
-        uri = upload.location.uri
-        return (yield from retrying(lambda: self.backend.put_part(upload, number, offset, body), self.policy, uri, "put"))
+        location = upload.location
+        return retrying(lambda: self.backend.put_part(upload, number, offset, body), self.policy, location, "put")
 
     def complete_upload(self, upload: Upload, parts: Sequence[Part], options: WriteOptions) -> Operation[ObjectInfo]:
         """Make the object visible. If the first reply was lost and the upload is then unknown, the object itself is asked."""
@@ -106,7 +93,7 @@ class Store:
                     raise
                 return (yield from self._completed_before(upload, parts, error))
 
-        return (yield from retrying(attempt, self.policy, upload.location.uri, "put", repeatable=not options.conditional))
+        return retrying(attempt, self.policy, upload.location, "put", repeatable=not options.conditional)
 
     def _completed_before(self, upload: Upload, parts: Sequence[Part], error: NotFound) -> Operation[ObjectInfo]:
         info: ObjectInfo = yield from self.backend.head(upload.location)
@@ -118,34 +105,34 @@ class Store:
 
     def abort_upload(self, upload: Upload) -> Operation[None]:
         """Give up a write in parts."""
-        yield from retrying(lambda: self.backend.abort_upload(upload), self.policy, upload.location.uri, "abort")
+        return retrying(lambda: self.backend.abort_upload(upload), self.policy, upload.location, "abort")
 
     def list_parts(self, upload: Upload) -> Operation[Sequence[Part]]:
         """The parts that the service has."""
-        return (yield from retrying(lambda: self.backend.list_parts(upload), self.policy, upload.location.uri, "list parts"))
+        return retrying(lambda: self.backend.list_parts(upload), self.policy, upload.location, "list parts")
 
     def list_uploads(self, location: Location) -> Operation[Sequence[UploadInfo]]:
         """Unfinished uploads."""
-        return (yield from retrying(lambda: self.backend.list_uploads(location), self.policy, location.uri, "list uploads"))
+        return retrying(lambda: self.backend.list_uploads(location), self.policy, location, "list uploads")
 
     def create_container(self, location: Location) -> Operation[None]:
         """Create a container."""
         attempt = lambda: self.backend.create_container(location)  # noqa: E731
-        yield from retrying(attempt, self.policy, location.uri, "create_container", repeatable=False)
+        return retrying(attempt, self.policy, location, "create_container", repeatable=False)
 
     def delete_container(self, location: Location) -> Operation[None]:
         """Delete an empty container."""
         attempt = lambda: self.backend.delete_container(location)  # noqa: E731
-        yield from retrying(attempt, self.policy, location.uri, "delete_container", repeatable=False)
+        return retrying(attempt, self.policy, location, "delete_container", repeatable=False)
 
     def list_containers(self, location: Location) -> Operation[Sequence[BucketInfo]]:
         """List containers."""
-        return (yield from retrying(lambda: self.backend.list_containers(location), self.policy, location.uri, "list_containers"))
+        return retrying(lambda: self.backend.list_containers(location), self.policy, location, "list_containers")
 
     def presign(self, location: Location, *, method: str, expires: int) -> Operation[str]:
         """Sign a URL."""
         attempt = lambda: self.backend.presign(location, method=method, expires=expires)  # noqa: E731
-        return (yield from retrying(attempt, self.policy, location.uri, "presign"))
+        return retrying(attempt, self.policy, location, "presign")
 
 
 class _Reading:
@@ -169,7 +156,11 @@ class _Reading:
         info, view = landing.info, landing.view
         if not self._done or info is None or info.etag is None or view is None:
             self._done = 0
-            return (yield from self._backend.get(self._location, landing, start=start, length=length, if_match=if_match))
+            return self._backend.get(self._location, landing, start=start, length=length, if_match=if_match)
+        return self._resume(info, view)
+
+    def _resume(self, info: ObjectInfo, view: memoryview) -> Operation[Fetched]:
+        landing = self._landing
         self._rest = rest = Landing(lambda _info, _start, count: view[self._done : self._done + count])
         fetched = yield from self._backend.get(
             self._location, rest, start=landing.start + self._done, length=len(view) - self._done, if_match=info.etag

@@ -38,15 +38,11 @@ def write_options(
     )
 
 
-def gets(session: Session, *, concurrency: int | None, ordered: bool, on_error: str) -> Batch[URI]:
+def gets(session: Session, *, concurrency: int | None, ordered: bool, on_error: str) -> Batch[URI, Fetched]:
     """The batch behind ``get_many``."""
-
-    def operation(index: int, uri: URI) -> Operation[Item]:
-        fetched: Fetched = yield from session.fetch(uri)
-        return Item(index, str(uri), fetched.data, fetched.info)
-
     return Batch(
-        operation=operation,
+        operation=session.fetch,
+        item=lambda index, uri, fetched: Item(index, str(uri), fetched.data, fetched.info),
         uses_http=session.uses_http,
         concurrency=_checked(concurrency),
         ordered=ordered,
@@ -55,18 +51,18 @@ def gets(session: Session, *, concurrency: int | None, ordered: bool, on_error: 
     )
 
 
-def puts(session: Session, *, concurrency: int | None, on_error: str) -> Batch[tuple[URI, Any]]:
+def puts(session: Session, *, concurrency: int | None, on_error: str) -> Batch[tuple[URI, Any], ObjectInfo]:
     """The batch behind ``put_many``."""
     options = WriteOptions()
 
-    def operation(index: int, item: tuple[URI, Any]) -> Operation[Item]:
+    def operation(item: tuple[URI, Any]) -> Operation[ObjectInfo]:
         uri, data = item
         store, location = session.locate_object(uri)
-        info: ObjectInfo = yield from store_body(store, location, memory.source(data), options, session.write_plan)
-        return Item(index, str(uri), info=info)
+        return store_body(store, location, memory.source(data), options, session.write_plan)
 
     return Batch(
         operation=operation,
+        item=lambda index, item, info: Item(index, str(item[0]), info=info),
         size_of=lambda item: memory.source(item[1]).nbytes,
         uses_http=lambda item: session.uses_http(item[0]),
         concurrency=_checked(concurrency),
@@ -75,16 +71,16 @@ def puts(session: Session, *, concurrency: int | None, on_error: str) -> Batch[t
     )
 
 
-def stats(session: Session, *, concurrency: int | None, ordered: bool, on_error: str) -> Batch[URI]:
+def stats(session: Session, *, concurrency: int | None, ordered: bool, on_error: str) -> Batch[URI, ObjectInfo]:
     """The batch behind ``stat_many``."""
 
-    def operation(index: int, uri: URI) -> Operation[Item]:
+    def operation(uri: URI) -> Operation[ObjectInfo]:
         store, location = session.locate_object(uri)
-        info: ObjectInfo = yield from store.head(location)
-        return Item(index, str(uri), info=info)
+        return store.head(location)
 
     return Batch(
         operation=operation,
+        item=lambda index, uri, info: Item(index, str(uri), info=info),
         uses_http=session.uses_http,
         concurrency=_checked(concurrency),
         ordered=ordered,
@@ -94,7 +90,7 @@ def stats(session: Session, *, concurrency: int | None, ordered: bool, on_error:
 
 
 def _checked(concurrency: int | None) -> int | None:
-    if concurrency is not None and (not isinstance(concurrency, int) or concurrency < 1):
+    if concurrency is not None and concurrency < 1:
         raise InvalidOption(f"concurrency must be a number of at least 1, or None, got {concurrency!r}")
     return concurrency
 

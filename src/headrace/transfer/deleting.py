@@ -37,13 +37,17 @@ def _as_directory(location: Location, recursive: bool | str) -> Location:  # noq
         raise InvalidOption("refusing to delete a whole file system", uri=location.uri, operation="delete")
     if not key and recursive != "bucket":
         raise InvalidOption(
-            "this would delete everything in the bucket", uri=location.uri, operation="delete", hint='Say recursive="bucket" if that is meant.'
+            "this would delete everything in the bucket",
+            uri=location.uri,
+            operation="delete",
+            hint='Say recursive="bucket" if that is meant.',
         )
     return location.at(key)
 
 
 def _delete_below(store: Store, prefix: Location, pattern: str | None) -> Operation[int]:
-    lister = Lister(store, prefix, pattern=pattern)
+    # A link is deleted itself: what it leads to was not named, and may be anywhere.
+    lister = Lister(store, prefix, pattern=pattern, follow_links=False)
     deleted = 0
     while not lister.exhausted:
         entries = yield from lister.next_page()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import threading
 from collections import deque
@@ -9,14 +10,14 @@ from concurrent.futures import Future
 from typing import Any
 
 from headrace import memory
-from headrace.backends.protocol import Fetched, Landing, Part, Upload, WriteOptions
+from headrace.backends.protocol import Fetched, Part, Upload, WriteOptions
 from headrace.errors import HeadraceError, InvalidOption, ObjectChanged
 from headrace.http.effects import Operation
 from headrace.models import ObjectInfo
 from headrace.transfer.reading import fetch
 from headrace.transfer.session import Session
 from headrace.transfer.writing import part_size_for, publish
-from headrace.uri import URI, Location
+from headrace.uri import URI
 
 __all__ = ["DEFAULT_BLOCK_SIZE", "ObjectReader", "ObjectWriter", "open_file"]
 
@@ -26,7 +27,7 @@ _PARTS_BEFORE_GROWTH = 1000
 _LINE_BUFFER = 128 << 10
 
 
-def open_file(session: Session, uri: URI, mode: str, block_size: int) -> io.BufferedIOBase | io.BufferedReader:
+def open_file(session: Session, uri: URI, mode: str, block_size: int) -> io.BufferedReader[ObjectReader] | ObjectWriter:
     """The file object behind ``open``."""
     if mode == "rb":
         return io.BufferedReader(ObjectReader(session, uri, block_size), _LINE_BUFFER)
@@ -295,10 +296,9 @@ class ObjectWriter(io.RawIOBase):
     def __del__(self) -> None:
         # io's own __del__ closes, which would publish what nobody said is complete.
         if not getattr(self, "_finished", True):
-            try:
+            # Nobody is left to tell of a failure.
+            with contextlib.suppress(Exception):
                 self.abort()
-            except Exception:  # noqa: S110, BLE001 - nobody is left to tell
-                pass
 
     def __reduce__(self) -> Any:
         raise TypeError("an open file cannot be pickled; pickle its URI")
@@ -311,7 +311,5 @@ def _settle(pending: deque[Future[Part]]) -> None:
     for future in pending:
         try:
             future.result(timeout=5)
-        except BaseException:  # noqa: BLE001, S112 - cancelled or failed: both are settled
+        except BaseException:
             continue
-
-

@@ -24,26 +24,35 @@ class Lister:
         recursive: list all that begins with the prefix; otherwise fold what lies deeper into `Prefix` entries.
         pattern: a regular expression, searched in the part of the key after the prefix; only objects that match are listed.
         start_after: begin after this key (or URI).
+        follow_links: list what is behind symbolic links; otherwise each is an entry of its own.
 
     Raises:
         InvalidOption: the pattern is not a regular expression.
     """
 
     def __init__(
-        self, store: Store, location: Location, *, recursive: bool = True, pattern: str | None = None, start_after: str | None = None
+        self,
+        store: Store,
+        location: Location,
+        *,
+        recursive: bool = True,
+        pattern: str | None = None,
+        start_after: str | None = None,
+        follow_links: bool = True,
     ) -> None:
         self._store = store
         self._location = location
         self._recursive = recursive
         self._matches = _matcher(pattern, location)
         self._start_after = parse(start_after).key if start_after and "://" in start_after else start_after
+        self._follow_links = follow_links
         self._token: str | None = None
         self.exhausted = False
 
     def next_page(self) -> Operation[Sequence[Entry]]:
         """The next entries, in key order; possibly none though more follow: see ``exhausted``."""
         page: Page = yield from self._store.list_page(
-            self._location, recursive=self._recursive, start_after=self._start_after, token=self._token
+            self._location, recursive=self._recursive, start_after=self._start_after, token=self._token, follow_links=self._follow_links
         )
         self._token = page.token
         self.exhausted = page.token is None

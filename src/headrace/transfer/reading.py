@@ -49,7 +49,19 @@ def fetch(
     if length is not None and length < 0:
         raise InvalidOption(f"length must not be negative, got {length}", uri=location.uri, operation="get")
     if not store.uses_http:
-        return (yield from store.get(location, _landing(into), start=start, length=length, if_match=if_match))
+        return store.get(location, _landing(into), start=start, length=length, if_match=if_match)
+    return _fetch_in_requests(store, location, plan, start, length, into, if_match)
+
+
+def _fetch_in_requests(
+    store: Store,
+    location: Location,
+    plan: ReadPlan,
+    start: int | None,
+    length: int | None,
+    into: memoryview | None,
+    if_match: str | None,
+) -> Operation[Fetched]:
     if length == 0 or (start is not None and start < 0):
         start, length = yield from _resolve_range(store, location, start, length)
     first = plan.threshold if length is None else min(length, plan.threshold)
@@ -71,9 +83,13 @@ def _resolve_range(store: Store, location: Location, start: int | None, length: 
     start = start or 0
     first = max(0, info.size + start) if start < 0 else start
     if first > info.size:
-        raise InvalidOption(f"the range begins at byte {first}, but the object has {info.size} bytes", uri=location.uri, operation="get")
+        raise _beyond_end(first, info)
     left = info.size - first
     return first, left if length is None else min(length, left)
+
+
+def _beyond_end(start: int, info: ObjectInfo) -> InvalidOption:
+    return InvalidOption(f"the range begins at byte {start}, but the object has {info.size} bytes", uri=info.uri, operation="get")
 
 
 class _WholeRead:
@@ -131,6 +147,9 @@ def fetch_ranges(store: Store, location: Location, plan: ReadPlan, ranges: Seque
     if not spans:
         return [memory.fresh(0) for _ in ranges]
     first: Fetched = yield from fetch(store, location, plan, start=spans[0].start, length=spans[0].length)
+    beyond = next((start for start, length in ranges if length and start > first.info.size), None)
+    if beyond is not None:
+        raise _beyond_end(beyond, first.info)
     etag = first.info.etag
     rest: list[Fetched] = yield Parallel(
         (fetch(store, location, plan, start=span.start, length=span.length, if_match=etag) for span in spans[1:]), plan.at_once

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 import weakref
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from headrace import config, memory
 from headrace.backends.protocol import Fetched
-from headrace.errors import HeadraceError, NotSupported
+from headrace.errors import HeadraceError, InvalidOption, NotSupported
 from headrace.http.blocking import BlockingTransport, Settings
 from headrace.http.crew import Crew, run_blocking
 from headrace.http.effects import Operation
@@ -46,7 +47,7 @@ class Session:
     def __init__(self, arguments: Mapping[str, object]) -> None:
         self.arguments = dict(arguments)
         self._lock = threading.RLock()
-        resolved = config.resolve(self.arguments)
+        resolved = _resolve_for_all(self.arguments)
         self.options = resolved.options
         _refuse_what_is_not_built(self.options)
         for name in resolved.unknown:
@@ -67,6 +68,7 @@ class Session:
         self._uses_http: dict[str, bool] = {}
         self._loop_thread: LoopThread | None = None
         self._transports: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncTransport] = weakref.WeakKeyDictionary()
+        _sessions.add(self)
 
     def locate(self, uri: URI) -> tuple[Store, Location]:
         """The store that serves a URI, and the URI parsed."""
@@ -107,6 +109,8 @@ class Session:
                 from headrace.http.loop_thread import LoopThread
 
                 self._loop_thread = LoopThread(self.settings)
+                # A running thread would outlive a client that nobody closed.
+                weakref.finalize(self, self._loop_thread.close).atexit = False
             return self._loop_thread
 
     def transport_here(self) -> AsyncTransport:
@@ -126,7 +130,7 @@ class Session:
         self.transport.close()
         self.crew.close()
         if self._loop_thread is not None:
-            self._loop_thread.close()
+            self._loop_thread.close(wait=1.0)
 
     def close_here(self) -> None:
         """Close the connections of the running event loop."""
@@ -137,8 +141,27 @@ class Session:
             transport.close()
 
 
+def _resolve_for_all(arguments: Mapping[str, object]) -> config.Resolved:
+    """The options that connections are made with, the variables of every service's SDK included (`AWS_CA_BUNDLE`)."""
+    try:
+        return config.resolve(arguments)
+    except InvalidOption:
+        # A mistake in one service's variables must not keep the others from working: that service will report it.
+        return config.resolve(arguments, scheme="")
+
+
 def _refuse_what_is_not_built(options: config.Options) -> None:
     """An option that would do nothing is an error, not a surprise."""
     for name in ("endpoints", "http2", "follow_redirects", "oplog"):
         if getattr(options, name):
             raise NotSupported(f"the option {name} is not supported by this version")
+
+
+_sessions: weakref.WeakSet[Session] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """Close what was left open when the program ends: nobody closes the default client."""
+    for session in list(_sessions):
+        session.close()

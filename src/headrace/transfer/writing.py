@@ -43,7 +43,9 @@ def part_size_for(store: Store, size: int, wanted: int) -> int:
     return part
 
 
-def store_body(store: Store, location: Location, body: memoryview | FileRange, options: WriteOptions, plan: WritePlan) -> Operation[ObjectInfo]:
+def store_body(
+    store: Store, location: Location, body: memoryview | FileRange, options: WriteOptions, plan: WritePlan
+) -> Operation[ObjectInfo]:
     """Write an object; what is large goes in parallel parts. On any failure the parts are removed and nothing is visible."""
     size = body.length if isinstance(body, FileRange) else body.nbytes
     if not store.uses_http or size < plan.threshold:

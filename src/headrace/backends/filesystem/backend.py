@@ -87,9 +87,11 @@ class FilesystemBackend(ABC):
         """See `Backend.delete_empty_directories`. What the system does not let go stays."""
         yield Call(partial(attempt, location, directories.remove_empty, location))
 
-    def list_page(self, location: Location, *, recursive: bool, start_after: str | None, token: str | None) -> Operation[Page]:
+    def list_page(
+        self, location: Location, *, recursive: bool, start_after: str | None, token: str | None, follow_links: bool = True
+    ) -> Operation[Page]:
         """See `Backend.list_page` and `listing.list_page`."""
-        listing = partial(list_page, location, recursive=recursive, start_after=start_after, token=token)
+        listing = partial(list_page, location, recursive=recursive, start_after=start_after, token=token, follow_links=follow_links)
         page: Page = yield Call(partial(attempt, location, listing))
         return page
 

@@ -16,16 +16,18 @@ __all__ = ["below", "children", "remove_empty"]
 def below(location: Location) -> Iterator[str]:
     """Yield the directories at and below a prefix, each before those in it, without following links; all end with ``/``.
 
-    A prefix without a ``/`` at its end begins in the directory that it is in, which is yielded too.
+    A prefix without a ``/`` at its end begins in the directory that it is in, which is yielded too, as are those that drafts are
+    staged in.
     """
     top, stem = split(location.key)
     pending = [top]
     while pending:
         directory = pending.pop()
         yield directory
-        begin = stem if directory == top else ""
+        wanted = (stem, RESERVED) if directory == top else ""
         with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(directory) as entries:
-            pending += [f"{directory}{entry.name}/" for entry in entries if _is_child(entry) and entry.name.startswith(begin)]
+            found = [entry.name for entry in entries if entry.name.startswith(wanted) and entry.is_dir(follow_symlinks=False)]
+            pending += [f"{directory}{name}/" for name in found]
 
 
 def remove_empty(location: Location) -> None:
@@ -42,7 +44,3 @@ def children(location: Location) -> list[BucketInfo]:
     with os.scandir(path) as entries:
         names = sorted([entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(RESERVED)])
     return [BucketInfo(uri=location.at(f"{path}{name}/").uri) for name in names]
-
-
-def _is_child(entry: os.DirEntry[str]) -> bool:
-    return entry.is_dir(follow_symlinks=False) and not entry.name.startswith(RESERVED)

@@ -29,18 +29,21 @@ _MISSING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 _HIDDEN = RESERVED.encode()
 
 
-def list_page(location: Location, *, recursive: bool, start_after: str | None, token: str | None) -> Page:
+def list_page(
+    location: Location, *, recursive: bool, start_after: str | None, token: str | None, follow_links: bool = True
+) -> Page:
     """The next page of what has ``location.key`` as a prefix; see `Backend.list_page`.
 
-    Links to files and directories are followed, except into a directory that the walk is in already. What is neither, and what
-    vanishes meanwhile, is left out. An empty directory shows up as a `Prefix`, as it would in ``ls``.
+    Links to files and directories are followed, except into a directory that the walk is in already; with ``follow_links=False``
+    a link is an entry of its own, and nothing behind it is listed. What is neither file nor directory, and what vanishes meanwhile, is
+    left out. An empty directory shows up as a `Prefix`, as it would in ``ls``.
 
     Raises:
         PermissionDenied: a directory may not be read.
     """
     walk = token.take_walk() if isinstance(token, _Token) else None
     if walk is None:
-        walk = _walk(location.scheme, os.fsencode(location.key), os.fsencode(token or start_after or ""), recursive=recursive)
+        walk = _walk(location.scheme, os.fsencode(location.key), os.fsencode(token or start_after or ""), _Rules(recursive, follow_links))
     entries: list[Entry] = []
     key = b""
     for key, status in itertools.islice(walk, PAGE_SIZE):
@@ -76,6 +79,13 @@ class _Token(str):
         return str, (str(self),)
 
 
+class _Rules(NamedTuple):
+    """Into what the walk goes."""
+
+    recursive: bool
+    follow_links: bool
+
+
 class _Level(NamedTuple):
     """A directory that the walk is in: the names that are still to come, those of directories with a ``/``."""
 
@@ -84,13 +94,13 @@ class _Level(NamedTuple):
     names: Iterator[bytes]
 
 
-def _walk(scheme: str, prefix: bytes, after: bytes, *, recursive: bool) -> _Walk:
+def _walk(scheme: str, prefix: bytes, after: bytes, rules: _Rules) -> _Walk:
     """Yield the keys behind ``after``, in order, with the status of files, and None for directories that are not walked."""
     end = prefix.rindex(b"/") + 1
     directory, stem = prefix[:end], prefix[end:]
     if after > directory and not after.startswith(directory):
         return
-    levels = _enter(scheme, directory, stem, after, [], recursive=recursive)
+    levels = _enter(scheme, directory, stem, after, [], rules)
     while levels:
         name = next(levels[-1].names, None)
         if name is None:
@@ -98,61 +108,61 @@ def _walk(scheme: str, prefix: bytes, after: bytes, *, recursive: bool) -> _Walk
             continue
         key = levels[-1].directory + name
         if not name.endswith(b"/"):
-            status = _status(scheme, key)
+            status = _status(scheme, key, rules)
             if status is not None:
                 yield key, status
-        elif recursive:
-            levels += _enter(scheme, key, b"", after, levels, recursive=True)
+        elif rules.recursive:
+            levels += _enter(scheme, key, b"", after, levels, rules)
         else:
             yield key, None
 
 
-def _enter(scheme: str, directory: bytes, stem: bytes, after: bytes, levels: list[_Level], *, recursive: bool) -> list[_Level]:
+def _enter(scheme: str, directory: bytes, stem: bytes, after: bytes, levels: list[_Level], rules: _Rules) -> list[_Level]:
     """The level of one directory, or nothing if it has vanished or the walk is in it already."""
     rest = after[len(directory) :] if after.startswith(directory) else b""
     try:
         status = os.stat(directory)
         identity = (status.st_dev, status.st_ino)
-        if any([level.identity == identity for level in levels]):
+        if identity in [level.identity for level in levels]:
             return []
-        names = _names(directory, stem)
+        names = _names(directory, stem, rules)
     except OSError as error:
         if error.errno in _MISSING:
             return []
         raise translate(error, f"{scheme}://{os.fsdecode(directory)}") from error
-    names = [name for name in names if name > rest or _holds(name, rest, recursive=recursive)] if rest else names
+    names = [name for name in names if name > rest or _holds(name, rest, rules)] if rest else names
     names.sort()
     return [_Level(directory, identity, iter(names))]
 
 
-def _holds(name: bytes, rest: bytes, *, recursive: bool) -> bool:
+def _holds(name: bytes, rest: bytes, rules: _Rules) -> bool:
     """Whether ``name`` is the directory that the listing goes on in. The folded prefix itself ends a page, and is not repeated."""
-    return name.endswith(b"/") and rest.startswith(name) and (recursive or rest != name)
+    return name.endswith(b"/") and rest.startswith(name) and (rules.recursive or rest != name)
 
 
-def _names(directory: bytes, stem: bytes) -> list[bytes]:
+def _names(directory: bytes, stem: bytes, rules: _Rules) -> list[bytes]:
     with os.scandir(directory) as entries:
         return [
-            entry.name + b"/" if _is_directory(entry) else entry.name
+            entry.name + b"/" if _is_directory(entry, rules) else entry.name
             for entry in entries
             if entry.name.startswith(stem) and not entry.name.startswith(_HIDDEN)
         ]
 
 
-def _is_directory(entry: os.DirEntry[bytes]) -> bool:
+def _is_directory(entry: os.DirEntry[bytes], rules: _Rules) -> bool:
     try:
-        return entry.is_dir()
+        return entry.is_dir(follow_symlinks=rules.follow_links)
     except OSError:
         # A link that leads nowhere; if it matters, it fails again where its status is asked for.
         return False
 
 
-def _status(scheme: str, key: bytes) -> os.stat_result | None:
-    """The status of a file; None if it is none, or has vanished."""
+def _status(scheme: str, key: bytes, rules: _Rules) -> os.stat_result | None:
+    """The status of a file, or of a link that is not followed; None if it is neither, or has vanished."""
     try:
-        status = os.stat(key)
+        status = os.stat(key, follow_symlinks=rules.follow_links)
     except OSError as error:
         if error.errno in _MISSING:
             return None
         raise translate(error, f"{scheme}://{os.fsdecode(key)}") from error
-    return status if stat.S_ISREG(status.st_mode) else None
+    return status if stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode) else None

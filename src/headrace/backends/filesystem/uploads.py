@@ -82,22 +82,18 @@ def abort(upload: Upload) -> None:
 
 def find(location: Location) -> list[UploadInfo]:
     """The uploads whose key begins with ``location.key``, in key order."""
-    found: list[UploadInfo] = []
-    for directory in directories.below(location):
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            for name in os.listdir(directory):
-                if name.startswith(RESERVED):
-                    found += _staged_in(location, directory, name)
-    return sorted(found)
+    stagings = [directory for directory in directories.below(location) if is_staging(directory)]
+    found = [info for staging in stagings for info in _staged_in(location, staging)]
+    return sorted([info for info in found if info.upload.location.key.startswith(location.key)])
 
 
-def _staged_in(location: Location, directory: str, name: str) -> list[UploadInfo]:
-    """The upload whose staging directory this is; nothing if it is a draft's, or has ended just now."""
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        targets = [target for target in os.listdir(f"{directory}{name}") if target != _JOURNAL]
-        started = os.stat(f"{directory}{name}").st_mtime
-        uploads = [Upload(location.at(f"{directory}{target}"), f"{directory}{name}/{target}") for target in targets]
-        return [UploadInfo(upload, started) for upload in uploads if upload.location.key.startswith(location.key)]
+def _staged_in(location: Location, staging: str) -> list[UploadInfo]:
+    """The upload that this directory was made for; nothing if it has ended just now."""
+    directory, _ = split(staging[:-1])
+    with contextlib.suppress(FileNotFoundError):
+        started = os.stat(staging).st_mtime
+        names = [name for name in os.listdir(staging) if name != _JOURNAL]
+        return [UploadInfo(Upload(location.at(f"{directory}{name}"), f"{staging}{name}"), started) for name in names]
     return []
 
 

@@ -6,13 +6,14 @@ import functools
 import hashlib
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
+from typing import Any
 
 import crc32c
 
 from headrace.auth.aws import CredentialSource
 from headrace.auth.sigv4 import encode_path
 from headrace.backends.protocol import Body, Entry, Fetched, Landing, Page, Part, Upload, UploadInfo, WriteOptions, body_length
-from headrace.backends.s3 import multipart_copy, xml
+from headrace.backends.s3 import xml
 from headrace.backends.s3.addressing import Addressing
 from headrace.backends.s3.exchange import Exchange
 from headrace.backends.s3.options import (
@@ -36,13 +37,15 @@ from headrace.errors import (
     ServiceError,
 )
 from headrace.http.codec import Reply
-from headrace.http.effects import Call, Operation
+from headrace.http.effects import Call, Operation, Parallel, with_cleanup
 from headrace.models import BucketInfo, ObjectInfo, Prefix
 from headrace.uri import Location
 
 __all__ = ["S3Backend"]
 
 _CHECKSUM_ELSEWHERE_FROM = 1 << 20
+_COPY_PART_SIZE = 1 << 30
+_COPIES_AT_ONCE = 8
 
 
 class S3Backend:
@@ -100,6 +103,9 @@ class S3Backend:
         except HeadraceError:
             landing.received = arriving.received if arriving is not None else 0
             raise
+        finally:
+            # The reply refers to the placement and this back to it: the memory would live until the garbage collector came.
+            arriving = None
         if reply.status == 416:
             return (yield from self._beyond_end(location, landing, reply, start))
         if reply.status == 412:
@@ -174,7 +180,9 @@ class S3Backend:
         """See `Backend.delete_empty_directories`: S3 has none."""
         yield from ()
 
-    def list_page(self, location: Location, *, recursive: bool, start_after: str | None, token: str | None) -> Operation[Page]:
+    def list_page(
+        self, location: Location, *, recursive: bool, start_after: str | None, token: str | None, follow_links: bool = True
+    ) -> Operation[Page]:
         """See `Backend.list_page`: ListObjectsV2."""
         query = [("list-type", "2"), ("encoding-type", "url")]
         query += [("prefix", location.key)] if location.key else []
@@ -205,7 +213,7 @@ class S3Backend:
         """See `Backend.copy`. Objects above 5 GiB are copied in parts."""
         info: ObjectInfo = yield from self.head(source)
         if info.size > self.max_part_size:
-            return (yield from multipart_copy.copy(self, source, info, destination, options))
+            return (yield from _copy_in_parts(self, source, info, destination, options))
         headers = {**self.copy_headers(source, info), **self._encryption, **self._customer_key, **condition_headers(options)}
         reply: Reply = yield from self._exchange.send(
             "PUT", destination.container, destination.key, headers=headers, repeatable=not options.conditional
@@ -335,6 +343,32 @@ class S3Backend:
         return headers
 
 
+def _copy_in_parts(
+    backend: S3Backend, source: Location, info: ObjectInfo, destination: Location, options: WriteOptions, part_size: int = _COPY_PART_SIZE
+) -> Operation[ObjectInfo]:
+    """Copy in parts of ``part_size`` bytes; content type and metadata are carried over, since S3 does not do it here."""
+    kept = WriteOptions(
+        if_match=options.if_match,
+        create_only=options.create_only,
+        content_type=options.content_type or info.content_type,
+        metadata=options.metadata or info.metadata,
+        storage_class=options.storage_class,
+    )
+    upload = yield from backend.start_upload(destination, kept)
+    headers = backend.copy_headers(source, info)
+
+    def run() -> Operation[ObjectInfo]:
+        starts = range(0, info.size, part_size)
+        operations = (
+            backend.copy_part(upload, number, headers, start, min(part_size, info.size - start))
+            for number, start in enumerate(starts, start=1)
+        )
+        parts: list[Part] = yield Parallel(operations, _COPIES_AT_ONCE)
+        return (yield from backend.complete_upload(upload, parts, kept))
+
+    return (yield from with_cleanup(run(), lambda: backend.abort_upload(upload)))
+
+
 def _range_header(start: int, length: int | None) -> str | None:
     """``Range`` (RFC 9110, section 14.2) for ``length`` bytes from ``start``; None for the whole object."""
     if start < 0:
@@ -366,7 +400,7 @@ def _verify(body: memoryview, promised: str) -> Operation[None]:
 
 def _write_error(reply: Reply, options: WriteOptions) -> HeadraceError:
     error = error_from(reply)
-    context = {"status": error.status, "code": error.code, "request_id": error.request_id}
+    context: dict[str, Any] = {"status": error.status, "code": error.code, "request_id": error.request_id}
     if options.create_only and reply.status in (304, 409, 412):
         return AlreadyExists("there is an object of this name, and create_only asks not to replace it", **context)
     if options.if_match is not None and reply.status in (404, 412) and error.code != "NoSuchBucket":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import crc32c
 
@@ -36,7 +36,8 @@ def description_headers(options: WriteOptions) -> dict[str, str]:
         headers["content-type"] = options.content_type
     if options.storage_class is not None:
         headers["x-amz-storage-class"] = options.storage_class
-    for name, value in options.metadata.items():
+    pairs: Iterable[tuple[object, object]] = options.metadata.items()
+    for name, value in pairs:
         if not isinstance(name, str) or not isinstance(value, str):
             raise InvalidOption(f"metadata {name!r} must be text", hint="Metadata maps str to str.")
         if not name.isascii() or not value.isascii() or value != value.strip():

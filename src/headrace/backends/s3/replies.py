@@ -175,7 +175,7 @@ def content_range(reply: Reply) -> tuple[int, int, int]:
     return first, reply.length, size
 
 
-_MONTHS = {name: number for number, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
+_MONTHS = dict(zip(("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"), range(1, 13), strict=True))
 
 
 @functools.lru_cache(maxsize=1024)

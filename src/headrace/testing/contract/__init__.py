@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import pytest
 
-_PARTS = ("batches", "containers", "copying", "deleting", "files", "keys", "listing", "reading", "uploads", "writing")
+_PARTS = ("batches", "containers", "copying", "deleting", "files", "keys", "listing", "presigning", "reading", "uploads", "writing")
 
 # Before the parts are imported: a failing assertion then shows the values that it compared.
 pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))
@@ -38,6 +38,7 @@ from headrace.testing.contract.deleting import DeletingContract  # noqa: E402
 from headrace.testing.contract.files import FileContract  # noqa: E402
 from headrace.testing.contract.keys import KeyContract  # noqa: E402
 from headrace.testing.contract.listing import ListingContract  # noqa: E402
+from headrace.testing.contract.presigning import PresigningContract  # noqa: E402
 from headrace.testing.contract.reading import ReadingContract  # noqa: E402
 from headrace.testing.contract.uploads import UploadContract  # noqa: E402
 from headrace.testing.contract.writing import WritingContract  # noqa: E402
@@ -52,6 +53,7 @@ __all__ = [
     "FileContract",
     "KeyContract",
     "ListingContract",
+    "PresigningContract",
     "ReadingContract",
     "UploadContract",
     "WritingContract",
@@ -69,6 +71,7 @@ class BackendContract(
     FileContract,
     UploadContract,
     ContainerContract,
+    PresigningContract,
     KeyContract,
 ):
     """The whole suite."""

@@ -24,17 +24,17 @@ class ListingContract(ContractCase):
     """``list``."""
 
     @pytest.fixture
-    def filled(self, blocking_client: Client, base: str) -> str:
+    def objects(self, blocking_client: Client, base: str) -> str:
         """A prefix with a few objects below it."""
         for name in _NAMES:
             blocking_client.put(f"{base}{name}", payload(len(name)))
         return base
 
-    def test_everything_in_the_order_of_bytes(self, client: Client, filled: str) -> None:
-        assert names_of(client.list(filled), filled) == _NAMES
+    def test_listing_everything_in_the_order_of_bytes(self, client: Client, objects: str) -> None:
+        assert names_of(client.list(objects), objects) == _NAMES
 
-    def test_what_is_listed_is_what_stat_tells(self, client: Client, filled: str) -> None:
-        for entry in client.list(filled):
+    def test_listing_what_is_listed_is_what_stat_tells(self, client: Client, objects: str) -> None:
+        for entry in client.list(objects):
             assert isinstance(entry, ObjectInfo)
             info = client.stat(entry.uri)
             assert (entry.uri, entry.size, entry.etag) == (info.uri, info.size, info.etag)
@@ -44,19 +44,19 @@ class ListingContract(ContractCase):
             # Some services round the one and not the other.
             assert abs((entry.last_modified - info.last_modified).total_seconds()) <= 1
 
-    def test_nothing(self, client: Client, base: str) -> None:
+    def test_listing_nothing(self, client: Client, base: str) -> None:
         assert list(client.list(base)) == []
         assert list(client.list(f"{base}nothing/")) == []
         assert list(client.list(base, recursive=False)) == []
 
-    @needs("missing_container")
-    def test_a_missing_container_is_not_empty(self, client: Client, container: str) -> None:
+    @needs("missing_is_not_empty")
+    def test_listing_a_missing_container_is_not_empty(self, client: Client, container: str) -> None:
         with pytest.raises(NotFound):
             list(client.list(container))
 
     @pytest.mark.parametrize(("prefix", "names"), [("a", _NAMES[1:6]), ("a/", ["a/b", "a/c/d"]), ("a/c", ["a/c/d"]), ("a/b", ["a/b"]), ("q", [])])
-    def test_a_prefix_is_taken_literally(self, client: Client, filled: str, prefix: str, names: list[str]) -> None:
-        assert names_of(client.list(f"{filled}{prefix}"), filled) == names
+    def test_listing_a_prefix_is_taken_literally(self, client: Client, objects: str, prefix: str, names: list[str]) -> None:
+        assert names_of(client.list(f"{objects}{prefix}"), objects) == names
 
     @pytest.mark.parametrize(
         ("prefix", "names"),
@@ -67,38 +67,38 @@ class ListingContract(ContractCase):
             ("b", ["b/"]),
         ],
     )
-    def test_one_level(self, client: Client, filled: str, prefix: str, names: list[str]) -> None:
-        entries = list(client.list(f"{filled}{prefix}", recursive=False))
-        assert names_of(entries, filled) == names
+    def test_listing_one_level(self, client: Client, objects: str, prefix: str, names: list[str]) -> None:
+        entries = list(client.list(f"{objects}{prefix}", recursive=False))
+        assert names_of(entries, objects) == names
         assert [isinstance(entry, Prefix) for entry in entries] == [name.endswith("/") for name in names]
 
-    def test_a_pattern_is_searched_below_the_prefix(self, client: Client, filled: str) -> None:
-        assert names_of(client.list(filled, pattern="b"), filled) == ["a-b", "a.b", "a/b", "b/x"]
-        assert names_of(client.list(filled, pattern="^b"), filled) == ["b/x"]
-        assert names_of(client.list(f"{filled}a/", pattern="^b$"), filled) == ["a/b"]
-        assert names_of(client.list(filled, pattern="contract"), filled) == []
+    def test_listing_a_pattern_is_searched_below_the_prefix(self, client: Client, objects: str) -> None:
+        assert names_of(client.list(objects, pattern="b"), objects) == ["a-b", "a.b", "a/b", "b/x"]
+        assert names_of(client.list(objects, pattern="^b"), objects) == ["b/x"]
+        assert names_of(client.list(f"{objects}a/", pattern="^b$"), objects) == ["a/b"]
+        assert names_of(client.list(objects, pattern="contract"), objects) == []
 
-    def test_a_pattern_leaves_the_folders_of_one_level(self, client: Client, filled: str) -> None:
-        assert names_of(client.list(filled, recursive=False, pattern="^a"), filled) == ["a-b", "a.b", "a/", "a0", "b/", "\u00e9/"]
+    def test_listing_a_pattern_leaves_the_folders_of_one_level(self, client: Client, objects: str) -> None:
+        assert names_of(client.list(objects, recursive=False, pattern="^a"), objects) == ["a-b", "a.b", "a/", "a0", "b/", "\u00e9/"]
 
-    def test_a_pattern_that_is_none(self, client: Client, filled: str) -> None:
+    def test_listing_a_pattern_that_is_none(self, client: Client, objects: str) -> None:
         with pytest.raises(InvalidOption, match="pattern"):
-            list(client.list(filled, pattern="("))
+            list(client.list(objects, pattern="("))
 
     @pytest.mark.parametrize("after", range(len(_NAMES)))
-    def test_after_a_key(self, client: Client, filled: str, after: int) -> None:
-        assert names_of(client.list(filled, start_after=f"{filled}{_NAMES[after]}"), filled) == _NAMES[after + 1 :]
+    def test_listing_after_a_key(self, client: Client, objects: str, after: int) -> None:
+        assert names_of(client.list(objects, start_after=f"{objects}{_NAMES[after]}"), objects) == _NAMES[after + 1 :]
 
-    def test_after_a_key_that_is_not_there(self, client: Client, filled: str) -> None:
-        assert names_of(client.list(filled, start_after=f"{filled}a/bb"), filled) == _NAMES[4:]
+    def test_listing_after_a_key_that_is_not_there(self, client: Client, objects: str) -> None:
+        assert names_of(client.list(objects, start_after=f"{objects}a/bb"), objects) == _NAMES[4:]
 
-    def test_leaving_early(self, client: Client, filled: str) -> None:
-        listing = client.list(filled)
-        assert names_of(itertools.islice(listing, 2), filled) == _NAMES[:2]
+    def test_listing_leaving_early(self, client: Client, objects: str) -> None:
+        listing = client.list(objects)
+        assert names_of(itertools.islice(listing, 2), objects) == _NAMES[:2]
         listing.close()  # type: ignore[attr-defined]
-        assert len(list(client.list(filled))) == len(_NAMES)
+        assert len(list(client.list(objects))) == len(_NAMES)
 
-    def test_thousands_of_objects(self, client: Client, base: str) -> None:
+    def test_listing_thousands_of_objects(self, client: Client, base: str) -> None:
         """Written, listed over several pages, and deleted in several batches."""
         names = [f"{number % 7}/{number:04}" for number in range(_MANY)]
         assert sum(item.info is not None for item in client.put_many((f"{base}{name}", b"") for name in names)) == _MANY

@@ -78,7 +78,8 @@ class Authority:
     def _config(self, name: str, extensions: list[str]) -> str:
         # Always a file of our own: what the system's openssl.cnf adds differs from system to system.
         path = self._path(f"{name}.config")
-        Path(path).write_text("\n".join(["[req]", "distinguished_name=subject", "[subject]", "[added]", "subjectKeyIdentifier=hash", *extensions, ""]))
+        lines = ["[req]", "distinguished_name=subject", "[subject]", "[added]", "subjectKeyIdentifier=hash", *extensions, ""]
+        Path(path).write_text("\n".join(lines))
         return path
 
     def _paths(self, name: str) -> Certificate:

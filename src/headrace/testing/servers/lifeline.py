@@ -2,7 +2,8 @@
 
 A program, run as ``python lifeline.py DIRECTORY``. It prints the id of a new process group for others to join and reads its
 standard input to the end. The kernel closes the other end of that pipe however its owner dies, SIGKILL included, which no
-``atexit`` survives; and unlike Linux's parent-death signal it does not depend on which thread started whom.
+``atexit`` survives; and unlike Linux's parent-death signal it does not depend on which thread started whom. Forked children of
+the owner hold the pipe too, so it is the last of them that ends the servers.
 """
 
 from __future__ import annotations

@@ -1,0 +1,88 @@
+"""What a service may lack, and which of those that headrace is tested with lack what: the one table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+__all__ = ["CAPABILITIES", "CEPH", "DIRECT", "FILE", "MEMORY", "MINISTACK", "NGINX"]
+
+CAPABILITIES: Mapping[str, str] = {
+    "aborted_is_not_found": "an unfinished write that was given up is unknown from then on",
+    "buckets": "the authority of a URI is a container, whose deletion must be asked for by that word",
+    "content_type": "keeps the content type of an object",
+    "create_only_in_parts": "`create_only` holds for a write in parts",
+    "create_tells": "creating a container that is there fails",
+    "delete_tells": "deleting one object that is not there fails",
+    "if_match": "a write with `if_match` replaces the version that it names",
+    "if_match_in_parts": "a write in parts with `if_match` fails where another version is there",
+    "if_match_is_checked": "a write with `if_match` fails where another version is there, or none",
+    "key_beside_prefix": "`a` and `a/b` can both be objects",
+    "list_uploads": "lists unfinished writes in parts",
+    "literal_segments": "`a//b`, `a/./b` and `a/../b` are names of their own",
+    "long_names": "a segment of a name may be longer than 255 bytes",
+    "metadata": "keeps the user's own key-value pairs",
+    "missing_is_not_empty": "listing a missing container fails",
+    "needs_container": "a container must be created before it is written to",
+    "parts_are_checked": "completing a write with a part that it never had fails",
+    "presign": "makes URLs that anybody may use for a while",
+    "presign_is_verified": "refuses such a URL that was changed",
+    "replacement_is_noticed": "a reader notices that the object was replaced by one of the same size in the same second",
+    "trailing_slash": "a name may end with a slash",
+}
+"""What each capability means. A backend is tested for all that its ``lacks`` does not name."""
+
+FILE: Mapping[str, str] = {
+    "buckets": "a file:// URI has no authority",
+    "content_type": "a file has no content type",
+    "key_beside_prefix": "a name is either a file or a directory",
+    "literal_segments": "the system resolves dots and merges slashes",
+    "long_names": "a segment has at most 255 bytes",
+    "metadata": "a file has no metadata",
+    "missing_is_not_empty": "a prefix is no directory: nothing is below it, whether it is there or not",
+    "needs_container": "directories are made when they are needed",
+    "presign": "a file has no URL that others could use",
+    "presign_is_verified": "a file has no URL that others could use",
+    "trailing_slash": "such a name is a directory's",
+}
+"""``file://``."""
+
+DIRECT: Mapping[str, str] = FILE
+"""``direct://``."""
+
+MEMORY: Mapping[str, str] = {
+    "needs_container": "containers are made when they are needed",
+    "presign": "no other process could use a URL",
+    "presign_is_verified": "no other process could use a URL",
+}
+"""``memory://``."""
+
+MINISTACK: Mapping[str, str] = {
+    "create_tells": "creating a bucket that is one's own succeeds, as in us-east-1",
+    "delete_tells": "S3 answers 204 whether there was an object or not",
+}
+"""S3, as MiniStack has it: nearly all of Amazon's."""
+
+CEPH: Mapping[str, str] = {
+    "aborted_is_not_found": "Ceph 16 says for ever that its completion is in progress",
+    "create_only_in_parts": "Ceph 16 ignores If-None-Match when an upload is completed",
+    "create_tells": "creating a bucket that is one's own succeeds, as in us-east-1",
+    "delete_tells": "S3 answers 204 whether there was an object or not",
+    "if_match": "Ceph 16 compares the tag with its quotes to the one without, and refuses",
+    "if_match_in_parts": "Ceph 16 ignores If-Match when an upload is completed",
+}
+"""S3, as Ceph 16 has it."""
+
+NGINX: Mapping[str, str] = {
+    "content_type": "the small S3 on nginx keeps bytes only",
+    "delete_tells": "S3 answers 204 whether there was an object or not",
+    "if_match_in_parts": "If-Match is ignored when an upload is completed",
+    "key_beside_prefix": "objects are files: a name is either a file or a directory",
+    "list_uploads": "not implemented",
+    "literal_segments": "objects are files: such names are refused",
+    "long_names": "objects are files: a segment has at most 255 bytes",
+    "metadata": "the small S3 on nginx keeps bytes only",
+    "presign_is_verified": "signatures are not looked at",
+    "replacement_is_noticed": "the version tag is made of the size and the second",
+    "trailing_slash": "objects are files: such names are refused",
+}
+"""S3, as headrace's own small server on nginx has it, which is for speed."""

@@ -1,0 +1,147 @@
+"""Where the operations of a batch are performed: on an event loop, or in threads.
+
+Small exchanges belong on a loop, which does the fewest instructions for each. Large bodies and system calls belong in threads,
+which spend their time in the kernel, without the GIL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias
+
+from headrace.http.asynchronous import AsyncTransport
+from headrace.http.blocking import Lane
+from headrace.http.crew import run_blocking
+from headrace.http.effects import Cancelled, Operation
+from headrace.http.flight import Flight
+from headrace.models import Item
+from headrace.transfer.session import Session
+
+__all__ = ["Deliver", "Engine", "LoopEngine", "Perform", "RemoteLoopEngine", "ThreadEngine"]
+
+Perform: TypeAlias = Callable[[int, Any], Operation[Item]]
+"""Gives the operation for one input and its index. It turns failures into items and raises only `Cancelled`."""
+
+Deliver: TypeAlias = "Callable[[list[Item]], object]"
+
+_CHUNK = 16
+
+
+class Engine(Protocol):
+    """Performs operations and delivers their items."""
+
+    def feed(self, tasks: list[tuple[int, Any]], at_once: int) -> None:
+        """Take more work; perform at most ``at_once`` operations at the same time."""
+
+    def stop(self) -> None:
+        """Stop what is in flight, and drop the rest; returns at once."""
+
+
+class ThreadEngine:
+    """Performs operations in daemon threads, with blocking I/O."""
+
+    def __init__(self, session: Session, perform: Perform, deliver: Deliver) -> None:
+        self._session = session
+        self._perform = perform
+        self._deliver = deliver
+        self._todo: queue.SimpleQueue[list[tuple[int, Any]] | None] = queue.SimpleQueue()
+        self._lanes: list[Lane] = []
+        self._fed = 0
+
+    def feed(self, tasks: list[tuple[int, Any]], at_once: int) -> None:
+        """See `Engine.feed`."""
+        # Handing over in chunks spares a switch of threads for each small file.
+        chunk = max(1, min(_CHUNK, len(tasks) // (2 * at_once)))
+        for start in range(0, len(tasks), chunk):
+            self._todo.put(tasks[start : start + chunk])
+            self._fed += 1
+        while len(self._lanes) < min(at_once, self._fed):
+            lane = Lane()
+            self._lanes.append(lane)
+            threading.Thread(target=self._work, args=(lane,), name="headrace-batch", daemon=True).start()
+
+    def _work(self, lane: Lane) -> None:
+        session, perform = self._session, self._perform
+        while (tasks := self._todo.get()) is not None and not lane.stopped.is_set():
+            try:
+                self._deliver([run_blocking(perform(*task), session.transport, session.crew, lane) for task in tasks])
+            except Cancelled:
+                return
+
+    def stop(self) -> None:
+        """See `Engine.stop`."""
+        for lane in self._lanes:
+            lane.stop()
+        for _ in self._lanes:
+            self._todo.put(None)
+
+
+class LoopEngine:
+    """Performs operations on the running event loop; all methods are called in it."""
+
+    def __init__(self, transport: AsyncTransport, perform: Perform, deliver: Deliver) -> None:
+        self._transport = transport
+        self._perform = perform
+        self._deliver = deliver
+        self._todo: deque[tuple[int, Any]] = deque()
+        self._flights: set[Flight] = set()
+        self._done: list[Item] = []
+        self._at_once = 1
+        self._starting = False
+
+    def feed(self, tasks: list[tuple[int, Any]], at_once: int) -> None:
+        """See `Engine.feed`."""
+        self._at_once = at_once
+        self._todo.extend(tasks)
+        self._start()
+
+    def _start(self) -> None:
+        # A flight may land before `start` returns: then this very loop goes on, instead of one inside of it.
+        if self._starting:
+            return
+        self._starting = True
+        todo, flights = self._todo, self._flights
+        while todo and len(flights) < self._at_once:
+            flight = Flight(self._perform(*todo.popleft()), self._transport, self._landed)
+            flights.add(flight)
+            flight.start()
+        self._starting = False
+
+    def _landed(self, flight: Flight, item: Item | None, error: BaseException | None) -> None:
+        self._flights.discard(flight)
+        if item is not None:
+            if not self._done:
+                # All that land in this turn of the loop are delivered at once: waking a consumer costs more than an exchange.
+                asyncio.get_running_loop().call_soon(self._deliver_all)
+            self._done.append(item)
+        self._start()
+
+    def _deliver_all(self) -> None:
+        done, self._done = self._done, []
+        self._deliver(done)
+
+    def stop(self) -> None:
+        """See `Engine.stop`."""
+        self._todo.clear()
+        for flight in list(self._flights):
+            flight.cancel()
+
+
+class RemoteLoopEngine:
+    """A `LoopEngine` on the client's own loop thread, for a consumer in another thread."""
+
+    def __init__(self, session: Session, perform: Perform, deliver: Deliver) -> None:
+        self._thread = session.loop_thread
+        self._engine = LoopEngine(self._thread.start(), perform, deliver)
+
+    def feed(self, tasks: list[tuple[int, Any]], at_once: int) -> None:
+        """See `Engine.feed`."""
+        self._thread.call_soon(self._engine.feed, tasks, at_once)
+
+    def stop(self) -> None:
+        """See `Engine.stop`."""
+        self._thread.call_soon(self._engine.stop)
