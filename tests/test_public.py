@@ -82,7 +82,7 @@ def test_a_name_that_is_not_there() -> None:
 def test_everything_public_is_documented(name: str) -> None:
     documentation = inspect.getdoc(CALLABLES[name])
     assert documentation
-    assert documentation[0].isupper()
+    assert documentation[0].isupper() or documentation[0] == "`"
 
 
 @pytest.mark.parametrize("name", sorted(verbs_of(Client)))
@@ -191,7 +191,7 @@ def test_a_secret_given_in_code_is_neither_pickled_nor_shown(kind: type[Client],
             assert piece not in shown
     with pytest.raises(CredentialsError, match="pickle") as caught:
         pickle.dumps(client)
-    assert "HEADRACE_" in str(caught.value) or "environment" in str(caught.value)
+    assert any(way in str(caught.value) for way in ("HEADRACE_", "AWS_ACCESS_KEY_ID"))
 
 
 def test_an_open_file_is_not_picklable() -> None:

@@ -383,3 +383,21 @@ def _used_up(driver: Any) -> Iterator[Any]:
     del driver
     gc.collect()
     gc.unfreeze()
+
+
+@pytest.fixture(params=["plain", "tls"])
+def secure(request: pytest.FixtureRequest) -> str:
+    """Whether connections are plain or use TLS."""
+    return str(request.param)
+
+
+@pytest.fixture
+def serve_either(serve: Any, tls: Any, driver: Any, authority: Any, secure: str) -> Callable[..., Any]:
+    """As ``serve``, once plain and once with TLS that the driver trusts."""
+
+    def start(script: Any = None, *, receive_buffer: int = 0, **settings: Any) -> Any:
+        driver.configure(ca_bundle=authority.ca_bundle, **settings)
+        options = {"tls": tls()} if secure == "tls" else {}
+        return serve(script, receive_buffer=receive_buffer, **options) if script else serve(**options)
+
+    return start

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from headrace.errors import ConnectionFailed, HeadraceError, ProtocolError
+from headrace.errors import ConnectionFailed, ProtocolError
 from headrace.http import codec
 from headrace.http.codec import HEAD_LIMIT, METADATA_LIMIT, Placement, Reply, scratch
 
@@ -134,7 +134,9 @@ def exchanges(draw: st.DrawFn) -> tuple[str, bytes]:
     if framing == "chunked":
         lines.append("Transfer-Encoding: chunked")
         body = draw(chunked(body))
-    interim = b"".join(draw(st.lists(st.sampled_from([b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Hints\r\nlink: x\r\n\r\n"]), max_size=2)))
+    interim = b"".join(
+        draw(st.lists(st.sampled_from([b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Hints\r\nlink: x\r\n\r\n"]), max_size=2))
+    )
     head = "\r\n".join([*draw(st.permutations(lines[:1])), *lines[1:]]).encode("latin-1") + b"\r\n\r\n"
     return method, interim + head + (b"" if bodiless else body) + draw(st.sampled_from([b"", b"", NEXT_REPLY]))
 
@@ -165,7 +167,9 @@ def damaged(draw: st.DrawFn) -> tuple[str, bytes]:
     for _ in range(draw(st.integers(1, 3))):
         place = draw(st.integers(0, len(data)))
         length = draw(st.integers(1, 8))
-        inserted = draw(st.one_of(st.binary(min_size=1, max_size=4), st.sampled_from([b"\r", b"\n", b"\r\n", b" ", b"\t", b":", b"0", b"\0"])))
+        inserted = draw(
+            st.one_of(st.binary(min_size=1, max_size=4), st.sampled_from([b"\r", b"\n", b"\r\n", b" ", b"\t", b":", b"0", b"\0"]))
+        )
         lines = data.split(b"\r\n")
         line = draw(st.integers(0, len(lines) - 1))
         data = draw(
@@ -194,8 +198,7 @@ def test_damaged_replies_are_read_as_h11_does_or_refused(exchange: tuple[str, by
     method, data = exchange
     try:
         fed = feed(data, method=method, place=place, pieces=pieces)
-    except HeadraceError as error:
-        assert isinstance(error, (ProtocolError, ConnectionFailed))
+    except (ProtocolError, ConnectionFailed):
         return
     try:
         oracle = ask_h11(data, method)
@@ -213,7 +216,7 @@ def test_noise_is_never_a_reply(noise: bytes, pieces: list[int]) -> None:
         feed(noise, pieces=pieces)
 
 
-FIXED = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nETag: \"x\"\r\n\r\nhello"
+FIXED = b'HTTP/1.1 200 OK\r\nContent-Length: 5\r\nETag: "x"\r\n\r\nhello'
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
 
 
@@ -369,6 +372,8 @@ def test_doubtful_lengths_are_refused(lengths: str) -> None:
         b" HTTP/1.1 200 OK",
         b"ICY 200 OK",
         b"HTTP/1.1 200 O\0K",
+        b"HTTP/1.1 200 O\x0bK",
+        b"HTTP/1.1 200 O\nK",
         b"HTTP/1.1 200 OK\r\nno colon",
         b"HTTP/1.1 200 OK\r\ndate",
         b"HTTP/1.1 200 OK\r\n: no name",
@@ -445,7 +450,9 @@ def endless(start: bytes, again: bytes, method: str = "GET", place: Placement | 
     return reply
 
 
-@pytest.mark.parametrize("line", [b"a: b\r\n", b"a" * 1000, b": ", b"x-long: " + b"y" * 9000 + b"\r\n"], ids=["lines", "name", "colons", "values"])
+@pytest.mark.parametrize(
+    "line", [b"a: b\r\n", b"a" * 1000, b": ", b"x-long: " + b"y" * 9000 + b"\r\n"], ids=["lines", "name", "colons", "values"]
+)
 def test_a_head_that_does_not_end_is_refused(line: bytes) -> None:
     with pytest.raises(ProtocolError, match=f"longer than {HEAD_LIMIT} bytes"):
         endless(b"HTTP/1.1 200 OK\r\n", line, limit=2 * HEAD_LIMIT)
@@ -577,7 +584,7 @@ def test_a_placement_of_another_length_is_refused(data: bytes, length: int) -> N
 
 
 def test_headers_are_lower_case_joined_and_stripped() -> None:
-    fed = feed(b"HTTP/1.1 200 OK\r\nETag:\t\"a\" \r\nX-A: 1\r\nx-a:2\r\nX-Empty:\r\nCONTENT-LENGTH: 0\r\ncontent-length: 0\r\n\r\n")
+    fed = feed(b'HTTP/1.1 200 OK\r\nETag:\t"a" \r\nX-A: 1\r\nx-a:2\r\nX-Empty:\r\nCONTENT-LENGTH: 0\r\ncontent-length: 0\r\n\r\n')
     assert fed.reply.headers == {"etag": '"a"', "x-a": "1, 2", "x-empty": "", "content-length": "0"}
 
 

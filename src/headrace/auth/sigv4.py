@@ -40,6 +40,7 @@ EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _LONGEST_PRESIGNED = 7 * 24 * 3600
+_FRAMES_KEPT = 32
 _VISIBLE_ASCII = re.compile(r"[!-~]+").fullmatch
 _RUNS_OF_SPACES = re.compile("  +").sub
 _UNSAFE_IN_PATH = re.compile(r"[^A-Za-z0-9._~/-]").search
@@ -112,9 +113,9 @@ class _Moment(NamedTuple):
     mac: hmac.HMAC
     # The access key and what it signs for: "AKID.../20240101/us-east-1/s3/aws4_request".
     credential: str
-    # The end of the canonical request, and the Authorization header up to the signature, where no header was added by the caller.
-    plain_headers: str
-    plain_authorization: str
+    # For a host and a set of headers: the canonical headers before and after the body's hash, and the Authorization header up to
+    # the signature. Most requests of one second differ only in their path.
+    frames: dict[tuple[object, ...], tuple[str, str, str]]
 
 
 class Signer:
@@ -157,13 +158,16 @@ class Signer:
         added = {"x-amz-date": moment.stamp, "x-amz-content-sha256": payload_hash}
         if credentials.token:
             added["x-amz-security-token"] = credentials.token
-        extra = [name for name in headers if name.startswith(_SIGNED_HEADERS)]
-        if extra:
-            signed = {name: headers[name] for name in extra} | added | {"host": host}
-            added["authorization"] = self.authorization(method, path, query, signed, payload_hash, credentials=credentials, now=now)
-        else:
-            canonical = f"{method}\n{path}\n{query}\nhost:{host}\nx-amz-content-sha256:{payload_hash}\n{moment.plain_headers}{payload_hash}"
-            added["authorization"] = moment.plain_authorization + _signature(moment, canonical)
+        extra = [(name, headers[name]) for name in headers if name.startswith(_SIGNED_HEADERS)]
+        key = (host, *extra)
+        frame = moment.frames.get(key)
+        if frame is None:
+            frame = _frame(moment, dict(extra) | added | {"host": host})
+            if len(moment.frames) < _FRAMES_KEPT:
+                moment.frames[key] = frame
+        before, after, authorization = frame
+        canonical = f"{method}\n{path}\n{query}\n{before}{payload_hash}\n{after}\n{payload_hash}"
+        added["authorization"] = authorization + _signature(moment, canonical)
         return added
 
     def authorization(
@@ -239,14 +243,18 @@ class Signer:
         scope = f"{stamp[:8]}/{self.region}/{self.service}/aws4_request"
         key = _signing_key(credentials.secret_key, stamp[:8], self.region, self.service)
         mac = hmac.new(key, f"{_ALGORITHM}\n{stamp}\n{scope}\n".encode(), "sha256")
-        credential = f"{credentials.access_key}/{scope}"
-        listed = "host;x-amz-content-sha256;x-amz-date"
-        lines = f"x-amz-date:{stamp}\n"
-        if credentials.token:
-            listed += ";x-amz-security-token"
-            lines += f"x-amz-security-token:{credentials.token}\n"
-        authorization = f"{_ALGORITHM} Credential={credential}, SignedHeaders={listed}, Signature="
-        return _Moment(second, credentials, stamp, mac, credential, f"{lines}\n{listed}\n", authorization)
+        return _Moment(second, credentials, stamp, mac, f"{credentials.access_key}/{scope}", {})
+
+
+def _frame(moment: _Moment, signed: Mapping[str, str]) -> tuple[str, str, str]:
+    """What surrounds the body's hash in the canonical headers and after them, and the Authorization header up to the signature."""
+    names = sorted(signed)
+    split = names.index("x-amz-content-sha256")
+    before = "".join([f"{name}:{_trimmed(signed[name])}\n" for name in names[:split]])
+    after = "".join([f"{name}:{_trimmed(signed[name])}\n" for name in names[split + 1 :]])
+    listed = ";".join(names)
+    authorization = f"{_ALGORITHM} Credential={moment.credential}, SignedHeaders={listed}, Signature="
+    return f"{before}x-amz-content-sha256:", f"{after}\n{listed}", authorization
 
 
 def _signature(moment: _Moment, canonical_request: str) -> str:

@@ -25,6 +25,7 @@ __all__ = [
     "Upload",
     "UploadInfo",
     "WriteOptions",
+    "allocate_fresh",
     "body_length",
     "resolve_range",
 ]
@@ -59,7 +60,8 @@ def resolve_range(size: int, start: int | None, length: int | None) -> tuple[int
     return start, min(length, size - start)
 
 
-def _allocate_fresh(info: ObjectInfo, start: int, length: int) -> memoryview:
+def allocate_fresh(info: ObjectInfo, start: int, length: int) -> memoryview:
+    """Fresh memory, whatever it is for."""
     return memory.fresh(length)
 
 
@@ -82,7 +84,7 @@ class Landing:
         self.view: memoryview | None = None
         self.received = 0
 
-    def place(self, info: ObjectInfo, start: int, length: int, *, default: Allocate = _allocate_fresh) -> memoryview:
+    def place(self, info: ObjectInfo, start: int, length: int, *, default: Allocate = allocate_fresh) -> memoryview:
         """The memory for ``length`` bytes from ``start``; called by the backend when it knows what will come.
 
         ``default`` allocates it if the caller did not say where the bytes go.

@@ -33,9 +33,6 @@ _SHARED: Mapping[str, tuple[object, object]] = {"quiet": (_Quiet, False), "verbo
 _PANEL = "Client options (also HEADRACE_<NAME> in the environment)"
 _METAVARS = {Count: "N", Endpoint: "URL", FilePath: "FILE", Name: "NAME", ProxyServer: "URL", Seconds: "SECONDS", Size: "SIZE"}
 
-# Nothing that can be written on a command line is one.
-_NOT_TEXT = frozenset({"credentials"})
-
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
@@ -102,7 +99,7 @@ def _client_parameter(name: str) -> inspect.Parameter:
     return _parameter(name, Annotated[kind | None, option], None)
 
 
-_CLIENT_PARAMETERS = {name: _client_parameter(name) for name in SPECS if name not in _NOT_TEXT}
+_CLIENT_PARAMETERS = {name: _client_parameter(name) for name in SPECS}
 
 
 def _client_options(given: Mapping[str, bool | str | None]) -> dict[str, object]:

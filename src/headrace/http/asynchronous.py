@@ -153,7 +153,23 @@ class AsyncConnection(asyncio.BufferedProtocol):
 
     def is_usable(self) -> bool:
         """Whether an idle connection is still open, and silent: bytes that nobody asked for would pass for the next reply."""
-        return not self.closed and not self._readable.poll(0) and not (self._tls is not None and self._tls.pending())
+        return not self.closed and not self._readable.poll(0) and (self._tls is None or self._is_silent(self._tls))
+
+    @staticmethod
+    def _is_silent(tls: ssl.SSLObject) -> bool:
+        """Whether asyncio holds nothing of the server's that it has received but not yet decrypted."""
+        try:
+            tls.read(1)
+        except ssl.SSLWantReadError:
+            return True
+        except ssl.SSLError:
+            return False
+        return False
+
+    def abandon(self) -> None:
+        """Give up the exchange in progress, without telling anybody, and close."""
+        self._reply = self._done = None
+        self.close()
 
     def begin(self, send: Send, done: Completion) -> None:
         """Send a request that `fits_one_write`; ``done`` is told of the reply, in a callback of the event loop.
@@ -321,13 +337,17 @@ class AsyncTransport:
                 healthy = reply.reusable and not connection.closed
                 return reply
             except ConnectionFailed:
-                begun = send.reply is not None and send.reply.begun
-                if replayed or begun or not reused or not send.request.repeatable or pool is not self._pool:
+                if replayed or not reused or not self.may_repeat(send, pool):
                     raise
                 replayed = True
             finally:
                 self._busy.discard(connection)
                 self._release(pool, origin, connection, healthy=healthy)
+
+    def may_repeat(self, send: Send, lender: Pool[AsyncConnection]) -> bool:
+        """Whether a request that failed on a kept connection may be sent again: the server may have closed it while it was idle."""
+        begun = send.reply is not None and send.reply.begun
+        return send.request.repeatable and not begun and lender is self._pool
 
     def lend(self, origin: Origin) -> AsyncConnection | None:
         """A connection for one `AsyncConnection.begin`, to be handed to `take_back` after it; None if none is at hand."""
@@ -538,6 +558,9 @@ async def _call(function: Callable[[], T]) -> T | None:
             # Seen, so that asyncio does not report it.
             call.exception()
         raise
+    finally:
+        # As in `AsyncConnection.exchange`.
+        del call
 
 
 async def _run_parallel(effect: Parallel, transport: AsyncTransport) -> Sequence[Any]:
@@ -552,11 +575,15 @@ async def _run_parallel(effect: Parallel, transport: AsyncTransport) -> Sequence
     try:
         await asyncio.gather(*tasks)
     except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _cancel(tasks)
         raise
     finally:
         # An exception that its own traceback refers to would live, with all its memory, until the garbage collector comes.
         tasks.clear()
     return [results[index] for index in range(len(results))]
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -25,17 +25,21 @@ METADATA_LIMIT = 64 << 20
 _ERROR_BODY_LIMIT = 1 << 20
 _INTERIM_LIMIT = 16
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [^\0\r\n]*)?")
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [^\x00-\x08\x0a-\x1f\x7f]*)?")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 # RFC 9112, section 7.1.1, allows white space before an extension; extensions are dropped.
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\x00\r\n]*)?")
 _TRAILER_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\x00-\x08\x0a-\x1f\x7f]*")
 _LENGTH = re.compile(r"[0-9]{1,18}")
 
-# What a peer can make the process remember for good: so many names and status lines, of so many characters.
+# Most header lines were seen before. A peer can make the process remember so many of them, and status lines, of so many characters.
 _MEMO_LIMIT = 512
-_MEMO_LENGTH = 64
-_names: dict[str, str] = {}
+_MEMO_LENGTH = 96
+_REPEATED = frozenset(
+    ("accept-ranges", "connection", "content-length", "content-type", "date", "keep-alive", "last-modified", "server")
+    + ("x-amz-checksum-type", "x-amz-server-side-encryption", "x-amz-storage-class")
+)
+_headers: dict[str, tuple[str, str]] = {}
 _status_lines: dict[str, tuple[int, int]] = {}
 
 _HEAD, _FIXED, _CHUNKED, _UNTIL_CLOSE, _COMPLETE = range(5)
@@ -332,28 +336,20 @@ def parse_head(text: str) -> tuple[int, dict[str, str], int]:
         ProtocolError: not valid, or with two different lengths or two transfer encodings.
     """
     lines = text.split("\r\n")
-    if text.count("\n") != len(lines) - 1 or text.count("\r") != len(lines) - 1 or _CONTROL.search(text):
-        raise ProtocolError("the reply's head holds control characters")
     first = lines[0]
     known = _status_lines.get(first)
     status, minor = known if known is not None else _parse_status_line(first)
     headers: dict[str, str] = {}
-    for index in range(1, len(lines)):
-        spelled, colon, value = lines[index].partition(":")
-        name = _names.get(spelled) or _parse_name(spelled)
-        if not colon:
-            raise ProtocolError(f"not a header: {spelled[:40]!r}", status=status)
-        value = value.strip(" \t")
-        if name in headers:
-            if name == "transfer-encoding" or (name == "content-length" and headers[name] != value):
-                raise ProtocolError(f"two {name} headers", status=status)
-            if name != "content-length":
-                value = f"{headers[name]}, {value}"
-        headers[name] = value
-    length = headers.get("content-length")
-    if length is not None and _LENGTH.fullmatch(length) is None:
-        raise ProtocolError(f"content-length {length[:40]!r} is not a number of bytes", status=status)
+    for line in lines[1:]:
+        name, value = _headers.get(line) or _parse_header(line)
+        headers[name] = value if name not in headers else _combined(name, headers[name], value)
     return status, headers, minor
+
+
+def _combined(name: str, before: str, value: str) -> str:
+    if name == "transfer-encoding" or (name == "content-length" and before != value):
+        raise ProtocolError(f"two {name} headers")
+    return value if name == "content-length" else f"{before}, {value}"
 
 
 def _parse_status_line(line: str) -> tuple[int, int]:
@@ -366,10 +362,15 @@ def _parse_status_line(line: str) -> tuple[int, int]:
     return parsed
 
 
-def _parse_name(spelled: str) -> str:
-    if _NAME.fullmatch(spelled) is None:
+def _parse_header(line: str) -> tuple[str, str]:
+    spelled, colon, value = line.partition(":")
+    if not colon or _NAME.fullmatch(spelled) is None or _CONTROL.search(value):
         raise ProtocolError(f"not a header: {spelled[:40]!r}")
-    name = spelled.lower()
-    if len(_names) < _MEMO_LIMIT and len(spelled) <= _MEMO_LENGTH:
-        _names[spelled] = name
-    return name
+    header = spelled.lower(), value.strip(" \t")
+    if header[0] == "content-length" and _LENGTH.fullmatch(header[1]) is None:
+        raise ProtocolError(f"content-length {header[1][:40]!r} is not a number of bytes")
+    if header[0] in _REPEATED and len(line) <= _MEMO_LENGTH:
+        if len(_headers) >= _MEMO_LIMIT:
+            _headers.clear()
+        _headers[line] = header
+    return header

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 import weakref
@@ -47,8 +48,10 @@ class LoopThread:
     def call_soon(self, callback: Callable[..., object], *arguments: Any) -> None:
         """Call a function in the loop's thread; does nothing if the loop has ended."""
         loop = self._loop
-        if loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(callback, *arguments)
+        if loop is not None:
+            # A loop that ends at this moment says so by a RuntimeError.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(callback, *arguments)
 
     def submit(self, operation: Operation[T]) -> Future[T]:
         """Begin an operation; cancelling the future cancels the operation."""
@@ -66,7 +69,13 @@ class LoopThread:
             await ended.wait()
             transport.close()
 
-        asyncio.run(main())
+        try:
+            asyncio.run(main())
+        except BaseException as error:
+            if ready.done():
+                raise
+            # There is no loop, for want of file descriptors perhaps: who waits for it is told.
+            ready.set_exception(error)
 
     def close(self, wait: float = 0.0) -> None:
         """End the loop and its connections; with ``wait``, give that up to so many seconds."""

@@ -40,7 +40,7 @@ def parse_origin(url: str) -> tuple[Origin, str]:
     """Split an ``http://`` or ``https://`` URL into its origin and its path (no trailing ``/``).
 
     Raises:
-        InvalidURI: another scheme, no host, a port that is no number, or user information in the URL.
+        InvalidURI: another scheme, no host, a port that is no number, or user information, a query or a fragment in the URL.
     """
     from urllib.parse import urlsplit
 
@@ -50,7 +50,7 @@ def parse_origin(url: str) -> tuple[Origin, str]:
     except ValueError:
         # What urlsplit says may quote a part of a password.
         raise InvalidURI("the host or port of an endpoint's URL is not valid", uri=_without_secrets(url)) from None
-    if parts.scheme not in _PORTS or not parts.hostname or port == 0:
+    if parts.scheme not in _PORTS or not parts.hostname or port == 0 or parts.query or parts.fragment:
         hint = "An endpoint is a URL such as https://s3.example.com or http://127.0.0.1:9000."
         raise InvalidURI("not the URL of an endpoint", uri=_without_secrets(url), hint=hint)
     if parts.username is not None:
@@ -62,7 +62,7 @@ def parse_origin(url: str) -> tuple[Origin, str]:
 
 def _without_secrets(url: str) -> str:
     """What may be shown of a URL that could not be parsed: neither user information nor query."""
-    scheme, separator, rest = url.rpartition("://")
+    scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url)
     return scheme + separator + rest.rpartition("@")[2].partition("?")[0]
 
 

@@ -29,7 +29,8 @@ def choose_proxy(origin: Origin, explicit: str | None = None, environ: Mapping[s
     """The proxy for requests to ``origin``.
 
     An explicit proxy serves every host. One from the environment does not serve the hosts of ``NO_PROXY``: names (which
-    include their subdomains), addresses, networks such as ``10.0.0.0/8``, or ``*``. Lower-case names win over upper-case ones.
+    include their subdomains), addresses, networks such as ``10.0.0.0/8``, or ``*``; each may be followed by ``:port``. A variable
+    in lower case wins over one in upper case, even if it is empty.
 
     Raises:
         InvalidOption: the proxy is not an ``http://`` URL.
@@ -46,7 +47,7 @@ def _variable(environ: Mapping[str, str], name: str) -> str | None:
     # In a CGI program HTTP_PROXY is set by whoever sends the header "Proxy" (CVE-2016-5385).
     if name == "http_proxy" and "REQUEST_METHOD" in environ:
         return environ.get(name)
-    return environ.get(name) or environ.get(name.upper())
+    return environ[name] if name in environ else environ.get(name.upper())
 
 
 def _parse(url: str) -> Proxy:
@@ -66,19 +67,28 @@ def _parse(url: str) -> Proxy:
 
 def _excluded(origin: Origin, no_proxy: str) -> bool:
     host = origin.host.lower().rstrip(".")
+    is_address = ":" in host or host.replace(".", "").isdigit()
     for entry in no_proxy.lower().replace(",", " ").split():
-        name, _, port = entry.partition(":") if entry.count(":") == 1 else (entry, "", "")
-        if port and port != str(origin.port):
-            continue
-        name = name.removeprefix("*").lstrip(".") if name != "*" else name
-        if name == "*" or host == name or host.endswith(f".{name}") or _in_network(host, name):
+        name, port = _split_port(entry)
+        if port in ("", str(origin.port)) and (name == "*" or (_in_network(host, name) if is_address else _in_domain(host, name))):
             return True
     return False
 
 
+def _split_port(entry: str) -> tuple[str, str]:
+    if entry.startswith("["):
+        name, _, port = entry[1:].partition("]")
+        return name, port.removeprefix(":")
+    name, _, port = entry.partition(":") if entry.count(":") == 1 else (entry, "", "")
+    return name, port
+
+
+def _in_domain(host: str, domain: str) -> bool:
+    domain = domain.removeprefix("*").lstrip(".")
+    return domain != "" and (host == domain or host.endswith(f".{domain}"))
+
+
 def _in_network(host: str, network: str) -> bool:
-    if "/" not in network:
-        return False
     import ipaddress
 
     try:

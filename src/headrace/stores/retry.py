@@ -23,7 +23,7 @@ from headrace.errors import (
 from headrace.http.effects import Operation, Sleep
 from headrace.uri import Location
 
-__all__ = ["RetryPolicy", "is_transient", "retrying"]
+__all__ = ["Attempts", "RetryPolicy", "is_transient", "retrying"]
 
 T = TypeVar("T")
 
@@ -83,44 +83,61 @@ class RetryPolicy:
         return seconds if elapsed + seconds <= self.budget else None
 
 
-def retrying(
-    attempt: Callable[[], Operation[T]],
-    policy: RetryPolicy,
-    location: Location,
-    operation: str,
-    *,
-    repeatable: bool = True,
-    progressed: Callable[[], bool] = lambda: False,
-) -> Operation[T]:
-    """Run ``attempt()`` until it succeeds, fails for good, or has been tried often enough.
+class Attempts:
+    """The tries of one act, as they are made.
 
     Args:
-        attempt: gives a new operation for each try.
         policy: how often and how patiently.
-        location: goes into errors.
+        location: what is worked on; goes into errors.
         operation: the verb; goes into errors.
         repeatable: whether a request whose reply was lost may be sent again; refusals such as 503 always may.
-        progressed: tells after a failure whether the attempt brought the work forward; if so, the count starts anew.
+        begun: when the first try began, by `time.monotonic`.
     """
-    begun = time.monotonic()
-    number = total = 0
+
+    def __init__(self, policy: RetryPolicy, location: Location, operation: str, *, repeatable: bool, begun: float) -> None:
+        self._policy = policy
+        self._location = location
+        self._operation = operation
+        self._repeatable = repeatable
+        self._begun = self._counted_from = begun
+        self._total = self._without_progress = 0
+
+    def failed(self, error: HeadraceError, *, progressed: bool = False) -> float:
+        """Take note of a failure; give the seconds to wait before the next try.
+
+        Args:
+            error: why this try failed.
+            progressed: whether it brought the work forward all the same; then the count and the time budget start anew.
+
+        Raises:
+            HeadraceError: ``error`` itself, with its context filled in, if there is to be no other try.
+        """
+        now = time.monotonic()
+        self._total += 1
+        if progressed:
+            self._without_progress, self._counted_from = 0, now
+        self._without_progress += 1
+        error.attempts, error.elapsed = self._total, now - self._begun
+        error.with_context(uri=self._location.uri, operation=self._operation)
+        may_have_happened = isinstance(error, (ConnectionFailed, Stalled)) and error.code not in ("refused", "connect")
+        if may_have_happened and not self._repeatable:
+            error.hint = error.hint or "It is not known whether the write took place: look before trying again."
+            raise error
+        seconds = self._policy.delay(error, self._without_progress, now - self._counted_from)
+        if seconds is None:
+            raise error
+        _log.info("%s; attempt %d follows in %.2f s", error, self._total + 1, seconds)
+        return seconds
+
+
+def retrying(
+    attempt: Callable[[], Operation[T]], policy: RetryPolicy, location: Location, operation: str, *, repeatable: bool = True
+) -> Operation[T]:
+    """Run ``attempt()``, which gives a new operation for each try, until it succeeds or has failed for good; see `Attempts`."""
+    attempts = Attempts(policy, location, operation, repeatable=repeatable, begun=time.monotonic())
     while True:
-        number += 1
-        total += 1
         try:
             return (yield from attempt())
         except HeadraceError as error:
-            elapsed = time.monotonic() - begun
-            if progressed():
-                number, begun = 1, time.monotonic()
-            error.attempts, error.elapsed = total, elapsed
-            error.with_context(uri=location.uri, operation=operation)
-            may_have_happened = isinstance(error, (ConnectionFailed, Stalled)) and error.code not in ("refused", "connect")
-            if may_have_happened and not repeatable:
-                error.hint = error.hint or "It is not known whether the write took place: look before trying again."
-                raise
-            seconds = policy.delay(error, number, time.monotonic() - begun)
-            if seconds is None:
-                raise
-            _log.info("%s; attempt %d follows in %.2f s", error, total + 1, seconds)
-        yield Sleep(seconds)
+            delay = attempts.failed(error)
+        yield Sleep(delay)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from headrace.backends.protocol import Backend, Body, Fetched, Landing, Page, Part, Upload, UploadInfo, WriteOptions
 from headrace.errors import HeadraceError, NotFound, ObjectChanged
-from headrace.http.effects import Operation
+from headrace.http.effects import Operation, Sleep
 from headrace.models import BucketInfo, ObjectInfo
-from headrace.stores.retry import RetryPolicy, retrying
+from headrace.stores.retry import Attempts, RetryPolicy, retrying
 from headrace.uri import Location
 
 __all__ = ["Store"]
@@ -31,8 +32,15 @@ class Store:
         self, location: Location, landing: Landing, *, start: int | None = None, length: int | None = None, if_match: str | None = None
     ) -> Operation[Fetched]:
         """Read; after a break the next attempt asks for the rest, bound to the version that was begun."""
-        reading = _Reading(self.backend, location, landing, start, length, if_match)
-        return retrying(reading.attempt, self.policy, location, "get", progressed=reading.progressed)
+        begun = time.monotonic()
+        try:
+            return (yield from self.backend.get(location, landing, start=start, length=length, if_match=if_match))
+        except HeadraceError as error:
+            reading = _BrokenRead(self.backend, location, landing, start, length, if_match)
+            attempts = Attempts(self.policy, location, "get", repeatable=True, begun=begun)
+            delay = attempts.failed(error, progressed=reading.progressed())
+        yield Sleep(delay)
+        return (yield from reading.go_on(attempts))
 
     def head(self, location: Location) -> Operation[ObjectInfo]:
         """Describe an object."""
@@ -135,8 +143,8 @@ class Store:
         return retrying(attempt, self.policy, location, "presign")
 
 
-class _Reading:
-    """One get over as many attempts as it takes."""
+class _BrokenRead:
+    """A get that failed at least once, over as many tries as it takes."""
 
     def __init__(
         self, backend: Backend, location: Location, landing: Landing, start: int | None, length: int | None, if_match: str | None
@@ -145,41 +153,33 @@ class _Reading:
         self._location = location
         self._landing = landing
         self._arguments = (start, length, if_match)
-        self._rest: Landing | None = None
         self._done = 0
-        self._seen = 0
-
-    def attempt(self) -> Operation[Fetched]:
-        """The first time the whole, later the rest if something can be built upon."""
-        landing, (start, length, if_match) = self._landing, self._arguments
-        self._take_stock()
-        info, view = landing.info, landing.view
-        if not self._done or info is None or info.etag is None or view is None:
-            self._done = 0
-            return self._backend.get(self._location, landing, start=start, length=length, if_match=if_match)
-        return self._resume(info, view)
-
-    def _resume(self, info: ObjectInfo, view: memoryview) -> Operation[Fetched]:
-        landing = self._landing
-        self._rest = rest = Landing(lambda _info, _start, count: view[self._done : self._done + count])
-        fetched = yield from self._backend.get(
-            self._location, rest, start=landing.start + self._done, length=len(view) - self._done, if_match=info.etag
-        )
-        if self._done + len(fetched.data) != len(view):
-            raise ObjectChanged("the object has another length than when the read began")
-        landing.received = len(view)
-        return Fetched(view, info, landing.start)
+        self._latest = landing
 
     def progressed(self) -> bool:
-        """Whether more bytes are in place than at the last failure."""
-        before = self._seen
-        self._take_stock()
-        self._seen = self._done
-        return self._done > before
+        """Take stock after a failure: whether it left more bytes in place than there were before."""
+        self._done += self._latest.received
+        return self._latest.received > 0
 
-    def _take_stock(self) -> None:
-        if self._rest is not None:
-            self._done += self._rest.received
-            self._rest = None
-        elif self._landing.received > self._done:
-            self._done = self._landing.received
+    def go_on(self, attempts: Attempts) -> Operation[Fetched]:
+        """Try until all is there."""
+        while True:
+            try:
+                return (yield from self._attempt())
+            except HeadraceError as error:
+                delay = attempts.failed(error, progressed=self.progressed())
+            yield Sleep(delay)
+
+    def _attempt(self) -> Operation[Fetched]:
+        """Ask for the rest, bound to the version that was begun; for the whole, if there is nothing to build upon."""
+        landing, (start, length, if_match) = self._landing, self._arguments
+        info, view, done = landing.info, landing.view, self._done
+        if not done or info is None or info.etag is None or view is None:
+            self._done, self._latest = 0, landing
+            return (yield from self._backend.get(self._location, landing, start=start, length=length, if_match=if_match))
+        self._latest = rest = Landing(lambda _info, _start, count: view[done : done + count])
+        first = landing.start + done
+        fetched = yield from self._backend.get(self._location, rest, start=first, length=len(view) - done, if_match=info.etag)
+        if done + len(fetched.data) != len(view):
+            raise ObjectChanged("the object has another length than when the read began")
+        return Fetched(view, info, landing.start)

@@ -1,19 +1,24 @@
-"""The batch verbs: what each does with one input."""
+"""The batch verbs: what each does with one input.
+
+What runs a batch, asyncio with it, is imported by the first batch.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headrace import memory
 from headrace.backends.protocol import Fetched, WriteOptions
 from headrace.errors import InvalidOption
 from headrace.http.effects import Operation
 from headrace.models import Item, ObjectInfo
-from headrace.transfer.batch import Batch
 from headrace.transfer.session import Session
 from headrace.transfer.writing import store_body
 from headrace.uri import URI
+
+if TYPE_CHECKING:
+    from headrace.transfer.batch import Batch
 
 __all__ = ["gets", "puts", "stats", "write_options"]
 
@@ -40,6 +45,8 @@ def write_options(
 
 def gets(session: Session, *, concurrency: int | None, ordered: bool, on_error: str) -> Batch[URI, Fetched]:
     """The batch behind ``get_many``."""
+    from headrace.transfer.batch import Batch
+
     return Batch(
         operation=session.fetch,
         item=lambda index, uri, fetched: Item(index, str(uri), fetched.data, fetched.info),
@@ -53,6 +60,8 @@ def gets(session: Session, *, concurrency: int | None, ordered: bool, on_error: 
 
 def puts(session: Session, *, concurrency: int | None, on_error: str) -> Batch[tuple[URI, Any], ObjectInfo]:
     """The batch behind ``put_many``."""
+    from headrace.transfer.batch import Batch
+
     options = WriteOptions()
 
     def operation(item: tuple[URI, Any]) -> Operation[ObjectInfo]:
@@ -73,6 +82,7 @@ def puts(session: Session, *, concurrency: int | None, on_error: str) -> Batch[t
 
 def stats(session: Session, *, concurrency: int | None, ordered: bool, on_error: str) -> Batch[URI, ObjectInfo]:
     """The batch behind ``stat_many``."""
+    from headrace.transfer.batch import Batch
 
     def operation(uri: URI) -> Operation[ObjectInfo]:
         store, location = session.locate_object(uri)

@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeAlias
 
 from headrace.http.asynchronous import AsyncTransport
 from headrace.http.blocking import Lane
+from headrace.http.codec import Reply
 from headrace.http.crew import run_blocking
 from headrace.http.effects import Cancelled, Operation
 from headrace.http.flight import Flight
@@ -89,9 +90,10 @@ class LoopEngine:
         self._deliver = deliver
         self._todo: deque[tuple[int, Any]] = deque()
         self._flights: set[Flight] = set()
-        self._done: list[Item] = []
+        self._arrived: list[tuple[Flight, Reply]] = []
+        self._landed: list[Item] = []
         self._at_once = 1
-        self._starting = False
+        self._holding = False
 
     def feed(self, tasks: list[tuple[int, Any]], at_once: int) -> None:
         """See `Engine.feed`."""
@@ -99,30 +101,46 @@ class LoopEngine:
         self._todo.extend(tasks)
         self._start()
 
-    def _start(self) -> None:
-        # A flight may land before `start` returns: then this very loop goes on, instead of one inside of it.
-        if self._starting:
-            return
-        self._starting = True
-        todo, flights = self._todo, self._flights
-        while todo and len(flights) < self._at_once:
-            flight = Flight(self._perform(*todo.popleft()), self._transport, self._landed)
-            flights.add(flight)
-            flight.start()
-        self._starting = False
+    def arrived(self, flight: Flight, reply: Reply) -> None:
+        """See `Control.arrived`."""
+        if not self._arrived:
+            asyncio.get_running_loop().call_soon(self._take_turn)
+        self._arrived.append((flight, reply))
 
-    def _landed(self, flight: Flight, item: Item | None, error: BaseException | None) -> None:
-        self._flights.discard(flight)
-        if item is not None:
-            if not self._done:
-                # All that land in this turn of the loop are delivered at once: waking a consumer costs more than an exchange.
-                asyncio.get_running_loop().call_soon(self._deliver_all)
-            self._done.append(item)
+    def _take_turn(self) -> None:
+        """Resume all flights whose replies came in this turn, then start others in the places of those that landed."""
+        arrived, self._arrived = self._arrived, []
+        self._holding = True
+        for flight, reply in arrived:
+            flight.resume(reply)
+        self._holding = False
         self._start()
 
+    def landed(self, flight: Flight, result: Any, error: BaseException | None) -> None:
+        """See `Control.landed`."""
+        self._flights.discard(flight)
+        if error is None:
+            if not self._landed:
+                # All that land in this turn of the loop are delivered at once: waking a consumer costs more than an exchange.
+                asyncio.get_running_loop().call_soon(self._deliver_all)
+            self._landed.append(result)
+        self._start()
+
+    def _start(self) -> None:
+        # A flight may land before `start` returns: then this very loop goes on, instead of one inside of it.
+        if self._holding:
+            return
+        self._holding = True
+        todo, flights = self._todo, self._flights
+        while todo and len(flights) < self._at_once:
+            flight = Flight(self._perform(*todo.popleft()), self._transport, self)
+            flights.add(flight)
+            flight.start()
+        self._holding = False
+
     def _deliver_all(self) -> None:
-        done, self._done = self._done, []
-        self._deliver(done)
+        landed, self._landed = self._landed, []
+        self._deliver(landed)
 
     def stop(self) -> None:
         """See `Engine.stop`."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from headrace import memory
-from headrace.backends.protocol import Fetched, Landing
+from headrace.backends.protocol import Allocate, Fetched, Landing, allocate_fresh
 from headrace.errors import InvalidOption
 from headrace.http.effects import Operation, Parallel
 from headrace.models import ObjectInfo
@@ -65,12 +65,12 @@ def _fetch_in_requests(
     if length == 0 or (start is not None and start < 0):
         start, length = yield from _resolve_range(store, location, start, length)
     first = plan.threshold if length is None else min(length, plan.threshold)
-    reading = _WholeRead(start or 0, length, into)
+    landing = _FirstLanding(length, into)
     if first == 0:
         info: ObjectInfo = yield from store.head(location)
-        return Fetched(reading.allocate(info, start or 0, 0), info, start or 0)
-    fetched: Fetched = yield from store.get(location, Landing(reading.allocate), start=start, length=first, if_match=if_match)
-    whole = reading.view
+        return Fetched(landing.place(info, start or 0, 0), info, start or 0)
+    fetched: Fetched = yield from store.get(location, landing, start=start, length=first, if_match=if_match)
+    whole = landing.whole
     assert whole is not None
     if len(fetched.data) < len(whole):
         yield Parallel(_remaining(store, location, plan, fetched, whole), plan.at_once)
@@ -92,21 +92,28 @@ def _beyond_end(start: int, info: ObjectInfo) -> InvalidOption:
     return InvalidOption(f"the range begins at byte {start}, but the object has {info.size} bytes", uri=info.uri, operation="get")
 
 
-class _WholeRead:
-    """Allocates, when the first reply tells the size, the memory for all that is wanted."""
+class _FirstLanding(Landing):
+    """Where the first request's bytes go: the beginning of memory for all that is wanted, made when the reply tells the size."""
 
-    def __init__(self, start: int, length: int | None, into: memoryview | None) -> None:
-        self._start = start
+    __slots__ = ("_into", "_length", "whole")
+
+    def __init__(self, length: int | None, into: memoryview | None) -> None:
+        super().__init__()
         self._length = length
         self._into = into
-        self.view: memoryview | None = None
+        self.whole: memoryview | None = None
 
-    def allocate(self, info: ObjectInfo, start: int, length: int) -> memoryview:
-        left = info.size - start
-        total = left if self._length is None else min(self._length, left)
-        if self.view is None or len(self.view) != total:
-            self.view = memory.fresh(total) if self._into is None else _fitting(self._into, total)
-        return self.view if length == total else self.view[:length]
+    def place(self, info: ObjectInfo, start: int, length: int, *, default: Allocate = allocate_fresh) -> memoryview:
+        """See `Landing.place`."""
+        total = info.size - start
+        if self._length is not None and self._length < total:
+            total = self._length
+        whole = self.whole
+        if whole is None or len(whole) != total:
+            whole = self.whole = default(info, start, total) if self._into is None else _fitting(self._into, total)
+        self.info, self.start, self.received = info, start, 0
+        self.view = view = whole if length == total else whole[:length]
+        return view
 
 
 def _landing(into: memoryview | None) -> Landing:

@@ -65,6 +65,9 @@ class Session:
         self.write_plan = WritePlan(self.options.multipart_threshold, self.options.part_size, _AT_ONCE)
         self.transport = BlockingTransport(self.settings)
         self.crew = Crew(_CREW_SIZE)
+        # Sockets and waiting threads would outlive a client that nobody closed.
+        weakref.finalize(self, self.transport.close).atexit = False
+        weakref.finalize(self, self.crew.close).atexit = False
         self._uses_http: dict[str, bool] = {}
         self._loop_thread: LoopThread | None = None
         self._transports: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncTransport] = weakref.WeakKeyDictionary()

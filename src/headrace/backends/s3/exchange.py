@@ -88,7 +88,7 @@ class Exchange:
         repeatable: bool | None = None,
     ) -> Operation[Reply]:
         """One exchange, signed; the result may have any status. `failing` statuses are the caller's to judge."""
-        hashed = yield from self._hash(body)
+        hashed = (yield from self._hash(body)) if body else EMPTY_SHA256
         query_string = canonical_query(query) if query else ""
         for correction in range(_CORRECTIONS):
             credentials = None
@@ -124,8 +124,6 @@ class Exchange:
         )
 
     def _hash(self, body: Body) -> Operation[str]:
-        if not body:
-            return EMPTY_SHA256
         if not self.signs_payload:
             return UNSIGNED_PAYLOAD
         if len(body) == 1 and isinstance(body[0], memoryview) and body[0].nbytes < _HASH_ELSEWHERE_FROM:

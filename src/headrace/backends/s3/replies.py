@@ -134,7 +134,7 @@ def object_info(uri: str, headers: Mapping[str, str], size: int) -> ObjectInfo:
         etag=get("etag") or None,
         last_modified=parse_http_date(modified) if modified is not None else None,
         content_type=get("content-type"),
-        metadata={name[11:]: value for name, value in headers.items() if name.startswith("x-amz-meta-")},
+        metadata={name[11:]: value for name, value in headers.items() if name[:11] == "x-amz-meta-"},
         version_id=get("x-amz-version-id"),
         storage_class=get("x-amz-storage-class"),
         checksum=_checksum(headers),
