@@ -258,6 +258,19 @@ def fresh_tls_contexts() -> Iterator[None]:
     client_context.cache_clear()
 
 
+@pytest.fixture
+def unanswering() -> Iterator[Origin]:
+    """A server whose queue of connections is full: the kernel drops further ones."""
+    with socket.socket() as listener, contextlib.ExitStack() as fillers:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            filler = fillers.enter_context(socket.socket())
+            filler.settimeout(0)
+            filler.connect_ex(listener.getsockname())
+        yield Origin("http", "127.0.0.1", listener.getsockname()[1])
+
+
 class Driver:
     """One of the two ways to perform operations, with a transport of its own, made at first use."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import select
 import socket
@@ -553,7 +554,10 @@ async def _call(function: Callable[[], T]) -> T | None:
         return await asyncio.shield(call)
     except asyncio.CancelledError:
         wanted = False
-        await asyncio.wait([call])
+        while not call.done():
+            # Cancelled once more while waiting, as a group of tasks may be: the call is not ended by that either.
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([call])
         if not call.cancelled():
             # Seen, so that asyncio does not report it.
             call.exception()
@@ -585,5 +589,7 @@ async def _run_parallel(effect: Parallel, transport: AsyncTransport) -> Sequence
 
 async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
     for task in tasks:
-        task.cancel()
+        # One that was told already is cleaning up: told a second time, it would break that off.
+        if not task.cancelling():
+            task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

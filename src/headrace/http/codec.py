@@ -36,8 +36,19 @@ _LENGTH = re.compile(r"[0-9]{1,18}")
 _MEMO_LIMIT = 512
 _MEMO_LENGTH = 96
 _REPEATED = frozenset(
-    ("accept-ranges", "connection", "content-length", "content-type", "date", "keep-alive", "last-modified", "server")
-    + ("x-amz-checksum-type", "x-amz-server-side-encryption", "x-amz-storage-class")
+    {
+        "accept-ranges",
+        "connection",
+        "content-length",
+        "content-type",
+        "date",
+        "keep-alive",
+        "last-modified",
+        "server",
+        "x-amz-checksum-type",
+        "x-amz-server-side-encryption",
+        "x-amz-storage-class",
+    }
 )
 _headers: dict[str, tuple[str, str]] = {}
 _status_lines: dict[str, tuple[int, int]] = {}

@@ -157,7 +157,10 @@ class _BrokenRead:
         self._latest = landing
 
     def progressed(self) -> bool:
-        """Take stock after a failure: whether it left more bytes in place than there were before."""
+        """Take stock after a failure: whether it left more bytes in place that the next try can build upon."""
+        info = self._landing.info
+        if info is None or info.etag is None:
+            return False
         self._done += self._latest.received
         return self._latest.received > 0
 
@@ -174,8 +177,8 @@ class _BrokenRead:
         """Ask for the rest, bound to the version that was begun; for the whole, if there is nothing to build upon."""
         landing, (start, length, if_match) = self._landing, self._arguments
         info, view, done = landing.info, landing.view, self._done
-        if not done or info is None or info.etag is None or view is None:
-            self._done, self._latest = 0, landing
+        if not done or info is None or view is None:
+            self._latest = landing
             return (yield from self._backend.get(self._location, landing, start=start, length=length, if_match=if_match))
         self._latest = rest = Landing(lambda _info, _start, count: view[done : done + count])
         first = landing.start + done

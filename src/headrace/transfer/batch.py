@@ -12,12 +12,12 @@ import os
 import queue
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from headrace.errors import HeadraceError
 from headrace.http.effects import Operation
 from headrace.models import Item
-from headrace.transfer.engines import Engine, LoopEngine, RemoteLoopEngine, ThreadEngine
+from headrace.transfer.engines import CallerEngine, LoopEngine, RemoteLoopEngine, ThreadEngine
 from headrace.transfer.session import Session
 
 __all__ = ["Batch", "run_batch", "run_batch_async"]
@@ -29,7 +29,8 @@ _log = logging.getLogger("headrace")
 
 _LARGE = 1 << 20
 _SMALL_AT_ONCE = 32
-_LARGE_AT_ONCE = 8
+# Threads that spend their time in the kernel: a few more than processors, so that one that waits for the server leaves none idle.
+_LARGE_AT_ONCE = max(4, min(16, 2 * (os.cpu_count() or 1)))
 _LOCAL_AT_ONCE = max(2, min(8, os.cpu_count() or 1))
 _FIRST = 8
 _CHUNK = 16
@@ -121,14 +122,14 @@ class _Window(Generic[Input]):
         self.low_water = limit - limit // 4
         return limit - self.outstanding
 
-    def draw(self, value: Input) -> bool:
-        """Take note of an input; tell whether it goes to an event loop."""
+    def draw(self, value: Input) -> type[_AnyEngine]:
+        """Take note of an input; tell what kind of engine it goes to."""
         batch = self._batch
         self.outstanding += 1
         if batch.size_of is not None:
             self._learn(batch.size_of(value))
         self.local = not batch.uses_http(value)
-        return not (self.local or self.large)
+        return CallerEngine if self.local else ThreadEngine if self.large else RemoteLoopEngine
 
     def take(self, item: Item) -> None:
         """Take note of an item that the consumer gets now."""
@@ -166,20 +167,20 @@ def run_batch(session: Session, batch: Batch[Input, Any], inputs: Iterable[Input
     """
     window = _Window(batch, session.options.memory_budget)
     delivered: queue.SimpleQueue[list[Item]] = queue.SimpleQueue()
-    engines: dict[bool, Engine] = {}
+    engines: dict[type[_AnyEngine], _AnyEngine] = {}
     source = enumerate(inputs)
 
     def feed() -> None:
-        for on_loop, tasks in _draw(window, source).items():
-            if on_loop not in engines:
-                engines[on_loop] = (RemoteLoopEngine if on_loop else ThreadEngine)(session, batch.perform, delivered.put)
-                _log.debug("batch: %d operations at once, on %s", window.at_once, "an event loop" if on_loop else "threads")
-            engines[on_loop].feed(tasks, window.at_once)
+        for kind, tasks in _draw(window, source).items():
+            if kind not in engines:
+                engines[kind] = kind(session, batch.perform, delivered.put)
+                _log.debug("batch: %d operations at once, by %s", window.at_once, kind.__name__)
+            engines[kind].feed(tasks, window.at_once)
 
     try:
         feed()
         while window.outstanding:
-            for item in delivered.get():
+            for item in _next_items(engines.get(CallerEngine), delivered):
                 if item.error is not None:
                     window.judge(item.error)
                 if batch.ordered:
@@ -194,9 +195,19 @@ def run_batch(session: Session, batch: Batch[Input, Any], inputs: Iterable[Input
             engine.stop()
 
 
-def _draw(window: _Window[Input], source: Iterator[tuple[int, Input]]) -> dict[bool, list[tuple[int, Input]]]:
-    """Draw as many inputs as there is room for, sorted by the engine that they go to; True: the event loop."""
-    tasks: dict[bool, list[tuple[int, Input]]] = {}
+_AnyEngine: TypeAlias = CallerEngine | RemoteLoopEngine | ThreadEngine
+
+
+def _next_items(here: _AnyEngine | None, delivered: queue.SimpleQueue[list[Item]]) -> list[Item]:
+    """What others have delivered; else what this thread can do itself; else wait."""
+    if isinstance(here, CallerEngine) and delivered.empty() and (items := here.work()):
+        return items
+    return delivered.get()
+
+
+def _draw(window: _Window[Input], source: Iterator[tuple[int, Input]]) -> dict[type[_AnyEngine], list[tuple[int, Input]]]:
+    """Draw as many inputs as there is room for, sorted by the kind of engine that they go to."""
+    tasks: dict[type[_AnyEngine], list[tuple[int, Input]]] = {}
     for _ in range(window.room()):
         task = next(source, None)
         if task is None:

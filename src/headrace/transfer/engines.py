@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
@@ -22,7 +23,7 @@ from headrace.http.flight import Flight
 from headrace.models import Item
 from headrace.transfer.session import Session
 
-__all__ = ["Deliver", "Engine", "LoopEngine", "Perform", "RemoteLoopEngine", "ThreadEngine"]
+__all__ = ["CallerEngine", "Deliver", "Engine", "LoopEngine", "Perform", "RemoteLoopEngine", "ThreadEngine"]
 
 Perform: TypeAlias = Callable[[int, Any], Operation[Item]]
 """Gives the operation for one input and its index. It turns failures into items and raises only `Cancelled`."""
@@ -30,6 +31,8 @@ Perform: TypeAlias = Callable[[int, Any], Operation[Item]]
 Deliver: TypeAlias = "Callable[[list[Item]], object]"
 
 _CHUNK = 16
+_CHUNK_SECONDS = 2e-3
+_WORTH_A_THREAD = 150e-6
 
 
 class Engine(Protocol):
@@ -49,17 +52,15 @@ class ThreadEngine:
         self._session = session
         self._perform = perform
         self._deliver = deliver
-        self._todo: queue.SimpleQueue[list[tuple[int, Any]] | None] = queue.SimpleQueue()
+        self._todo: queue.SimpleQueue[tuple[int, Any] | None] = queue.SimpleQueue()
         self._lanes: list[Lane] = []
         self._fed = 0
 
     def feed(self, tasks: list[tuple[int, Any]], at_once: int) -> None:
         """See `Engine.feed`."""
-        # Handing over in chunks spares a switch of threads for each small file.
-        chunk = max(1, min(_CHUNK, len(tasks) // (2 * at_once)))
-        for start in range(0, len(tasks), chunk):
-            self._todo.put(tasks[start : start + chunk])
-            self._fed += 1
+        for task in tasks:
+            self._todo.put(task)
+        self._fed += len(tasks)
         while len(self._lanes) < min(at_once, self._fed):
             lane = Lane()
             self._lanes.append(lane)
@@ -67,9 +68,9 @@ class ThreadEngine:
 
     def _work(self, lane: Lane) -> None:
         session, perform = self._session, self._perform
-        while (tasks := self._todo.get()) is not None and not lane.stopped.is_set():
+        while (task := self._todo.get()) is not None and not lane.stopped.is_set():
             try:
-                self._deliver([run_blocking(perform(*task), session.transport, session.crew, lane) for task in tasks])
+                self._deliver([run_blocking(perform(*task), session.transport, session.crew, lane)])
             except Cancelled:
                 return
 
@@ -79,6 +80,51 @@ class ThreadEngine:
             lane.stop()
         for _ in self._lanes:
             self._todo.put(None)
+
+
+class CallerEngine:
+    """Performs system calls in the consumer's own thread when it asks for results, until they turn out to take long.
+
+    A small file in the page cache is read in less time than it takes to hand it from one thread to another. What really waits, for a
+    disk or a network file system, goes to threads from then on.
+    """
+
+    def __init__(self, session: Session, perform: Perform, deliver: Deliver) -> None:
+        self._session = session
+        self._perform = perform
+        self._threads = ThreadEngine(session, perform, deliver)
+        self._todo: deque[tuple[int, Any]] = deque()
+        self._at_once = 1
+        self._slow_chunks = 0
+
+    def feed(self, tasks: list[tuple[int, Any]], at_once: int) -> None:
+        """See `Engine.feed`."""
+        self._at_once = at_once
+        if self._slow_chunks >= 2:
+            self._threads.feed(tasks, at_once)
+        else:
+            self._todo.extend(tasks)
+
+    def work(self) -> list[Item]:
+        """Perform some operations now; nothing if there are none, or threads have them."""
+        if not self._todo:
+            return []
+        items: list[Item] = []
+        begun, elapsed = time.perf_counter(), 0.0
+        while self._todo and len(items) < _CHUNK and elapsed < _CHUNK_SECONDS:
+            items.append(run_blocking(self._perform(*self._todo.popleft()), self._session.transport, self._session.crew))
+            elapsed = time.perf_counter() - begun
+        # Twice in a row, because the system may stop this thread for a moment at any time.
+        self._slow_chunks = self._slow_chunks + 1 if elapsed > _WORTH_A_THREAD * len(items) else 0
+        if self._slow_chunks == 2 and self._todo:
+            rest, self._todo = list(self._todo), deque()
+            self._threads.feed(rest, self._at_once)
+        return items
+
+    def stop(self) -> None:
+        """See `Engine.stop`."""
+        self._todo.clear()
+        self._threads.stop()
 
 
 class LoopEngine:

@@ -63,7 +63,9 @@ def _fetch_in_requests(
     if_match: str | None,
 ) -> Operation[Fetched]:
     if length == 0 or (start is not None and start < 0):
-        start, length = yield from _resolve_range(store, location, start, length)
+        start, length, etag = yield from _resolve_range(store, location, start, length)
+        # Of another version these would be other bytes than those that were asked for.
+        if_match = if_match or etag
     first = plan.threshold if length is None else min(length, plan.threshold)
     landing = _FirstLanding(length, into)
     if first == 0:
@@ -77,15 +79,17 @@ def _fetch_in_requests(
     return Fetched(whole, fetched.info, fetched.start)
 
 
-def _resolve_range(store: Store, location: Location, start: int | None, length: int | None) -> Operation[tuple[int, int | None]]:
-    """Turn a range that counts from the end, or is empty, into one from the beginning; this needs the size."""
+def _resolve_range(
+    store: Store, location: Location, start: int | None, length: int | None
+) -> Operation[tuple[int, int | None, str | None]]:
+    """Turn a range that counts from the end, or is empty, into one from the beginning; this needs the size. Last comes the ETag."""
     info: ObjectInfo = yield from store.head(location)
     start = start or 0
     first = max(0, info.size + start) if start < 0 else start
     if first > info.size:
         raise _beyond_end(first, info)
     left = info.size - first
-    return first, left if length is None else min(length, left)
+    return first, left if length is None else min(length, left), info.etag
 
 
 def _beyond_end(start: int, info: ObjectInfo) -> InvalidOption:
