@@ -66,11 +66,25 @@ def close_written(client: Client, uri: str) -> None:
 
 @pytest.mark.parametrize(
     "uri",
-    ["nobody-knows://bucket/key", "S3://bucket/key", "://bucket/key", "s 3://bucket/key", "ftp://host/file", "s3:///key", "s3://?/key", "s3://.b/key"],
+    [
+        "nobody-knows://bucket/key",
+        "S3://bucket/key",
+        "://bucket/key",
+        "s 3://bucket/key",
+        "ftp://host/file",
+        "s3:///key",
+        "s3://?/key",
+        "s3://.b/key",
+    ],
 )
 def test_a_uri_that_nothing_serves(uri: str) -> None:
     client = Client()
-    for verb in [*verbs(client, uri), lambda: close_written(client, uri), lambda: client.presign(uri), lambda: client.create_container(uri)]:
+    for verb in [
+        *verbs(client, uri),
+        lambda: close_written(client, uri),
+        lambda: client.presign(uri),
+        lambda: client.create_container(uri),
+    ]:
         with pytest.raises(InvalidURI) as caught:
             verb()
         assert isinstance(caught.value, ValueError)
@@ -129,7 +143,12 @@ def test_a_function_that_gives_no_credentials(ministack: Server) -> None:
 @pytest.mark.parametrize(("access_key", "secret_key"), [("testkey", SECRET), ("AKIDUNKNOWN", SECRET)], ids=["wrong secret", "unknown key"])
 def test_wrong_credentials(ceph: Server, access_key: str, secret_key: str) -> None:
     client = Client(endpoint_url=ceph.endpoint, credentials=Credentials(access_key, secret_key, TOKEN), **FAST)
-    for verb in [client.get, lambda uri: list(client.list(uri)), lambda uri: client.put(uri, b"data"), lambda uri: list(client.get_many([uri]))]:
+    for verb in [
+        client.get,
+        lambda uri: list(client.list(uri)),
+        lambda uri: client.put(uri, b"data"),
+        lambda uri: list(client.get_many([uri])),
+    ]:
         with pytest.raises(CredentialsError) as caught:
             verb("s3://bucket/key")
         assert caught.value.status == 403
@@ -203,7 +222,14 @@ def test_a_directory_where_a_file_is_meant(tmp_path: Path, scheme: str) -> None:
     (tmp_path / "directory").mkdir()
     uri = f"{scheme}://{tmp_path}/directory"
     client = Client()
-    for verb in (client.get, client.stat, client.read_bytes, client.delete, client.open, lambda uri: client.copy(uri, f"{scheme}://{tmp_path}/copy")):
+    for verb in (
+        client.get,
+        client.stat,
+        client.read_bytes,
+        client.delete,
+        client.open,
+        lambda uri: client.copy(uri, f"{scheme}://{tmp_path}/copy"),
+    ):
         with pytest.raises(NotFound, match="director") as caught:
             verb(uri)
         assert caught.value.uri == uri

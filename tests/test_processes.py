@@ -202,7 +202,9 @@ def test_a_program_ends_with_everything_open(options: dict[str, Any], uris: list
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
 
 
-def test_a_program_ends_though_nobody_closed_the_default_client(options: dict[str, Any], uris: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_ends_though_nobody_closed_the_default_client(
+    options: dict[str, Any], uris: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HEADRACE_ENDPOINT_URL", options["endpoint_url"])
     script = """
     import asyncio, sys, headrace

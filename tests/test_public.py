@@ -27,7 +27,19 @@ SUBJECTS = {"uri", "uris", "items", "data", "ranges", "source", "destination", "
 
 LIFE = {"close", "options"}
 
-HEAVY = ["asyncio", "boto3", "botocore", "concurrent.futures.process", "multiprocessing", "pytest", "rich", "tomllib", "typer", "xml", "zstandard"]
+HEAVY = [
+    "asyncio",
+    "boto3",
+    "botocore",
+    "concurrent.futures.process",
+    "multiprocessing",
+    "pytest",
+    "rich",
+    "tomllib",
+    "typer",
+    "xml",
+    "zstandard",
+]
 """Modules that a program pays for only when it needs what they do."""
 
 
@@ -141,11 +153,19 @@ def test_an_item_pickles_with_its_bytes() -> None:
     error = errors.NotFound("not there", uri="s3://b/k")
     for item in (Item(0, "s3://b/k", memoryview(bytearray(b"abc")), info), Item(1, "s3://b/k", error=error), Item(2, "s3://b/k")):
         copy = pickle.loads(pickle.dumps(item))
-        assert (copy.index, copy.uri, copy.data, copy.info, str(copy.error)) == (item.index, item.uri, item.data, item.info, str(item.error))
+        assert (copy.index, copy.uri, copy.data, copy.info, str(copy.error)) == (
+            item.index,
+            item.uri,
+            item.data,
+            item.info,
+            str(item.error),
+        )
         assert copy.data is None or not copy.data.readonly
 
 
-@pytest.mark.parametrize("value", [Prefix("s3://b/a/"), BucketInfo(uri="s3://b/", created=datetime.now(UTC)), ObjectInfo(uri="s3://b/k", size=1)])
+@pytest.mark.parametrize(
+    "value", [Prefix("s3://b/a/"), BucketInfo(uri="s3://b/", created=datetime.now(UTC)), ObjectInfo(uri="s3://b/k", size=1)]
+)
 def test_a_value_pickles_and_cannot_be_changed(value: object) -> None:
     assert pickle.loads(pickle.dumps(value)) == value
     with pytest.raises(AttributeError):

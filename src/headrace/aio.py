@@ -14,13 +14,11 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-import threading
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from headrace import memory
 from headrace.backends.protocol import Fetched
-from headrace.config import portable
 from headrace.errors import NotFound
 from headrace.http.asynchronous import run_async
 from headrace.http.effects import Operation
@@ -28,11 +26,10 @@ from headrace.models import BucketInfo, Item, ObjectInfo, Prefix
 from headrace.transfer import batches, copying, deleting, reading, writing
 from headrace.transfer.batch import run_batch_async
 from headrace.transfer.listing import Lister
-from headrace.transfer.session import Session
+from headrace.transfer.session import Configured, Session
 from headrace.uri import URI
 
 if TYPE_CHECKING:
-    from headrace.config import Options
     from headrace.transfer.files import ObjectReader, ObjectWriter
 
 __all__ = [
@@ -63,32 +60,8 @@ __all__ = [
 _BLOCK_SIZE = 8 << 20
 
 
-class Client:
+class Client(Configured):
     """The asyncio twin of `headrace.Client`, with the same options; one client may serve several loops."""
-
-    def __init__(self, **options: Any) -> None:
-        self._arguments = options
-        self._lock = threading.Lock()
-        self._opened: Session | None = Session(options) if options else None
-
-    @property
-    def _session(self) -> Session:
-        if self._opened is None:
-            with self._lock:
-                if self._opened is None:
-                    self._opened = Session(self._arguments)
-        return self._opened
-
-    @property
-    def options(self) -> Options:
-        """The options in force."""
-        return self._session.options
-
-    def __repr__(self) -> str:
-        return f"aio.{type(self).__name__}({', '.join(f'{name}=...' for name in self._arguments)})"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (type(self), portable(self._arguments))
 
     async def __aenter__(self) -> Self:
         return self
@@ -122,9 +95,7 @@ class Client:
         """Read several ranges of one version of an object; see `headrace.Client.get_ranges`."""
         session = self._session
         store, location = session.locate_object(uri)
-        found: builtins.list[memoryview] = await self._run(
-            reading.fetch_ranges(store, location, session.read_plan, builtins.list(ranges))
-        )
+        found: builtins.list[memoryview] = await self._run(reading.fetch_ranges(store, location, session.read_plan, builtins.list(ranges)))
         return found
 
     def get_many(
@@ -314,10 +285,6 @@ class AsyncFile:
     async def abort(self) -> None:
         """Give a write up: nothing becomes visible."""
         await self._call("abort")
-
-
-def _restore(kind: type[Client], arguments: Mapping[str, Any]) -> Client:
-    return kind(**arguments)
 
 
 _default = Client()

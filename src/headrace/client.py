@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import builtins
 import io
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from headrace import memory
-from headrace.config import portable
 from headrace.errors import NotFound
 from headrace.models import BucketInfo, Item, ObjectInfo, Prefix
 from headrace.transfer import batches, copying, deleting, reading, writing
 from headrace.transfer.listing import Lister
-from headrace.transfer.session import Session
+from headrace.transfer.session import Configured, Session
 from headrace.uri import URI
 
 if TYPE_CHECKING:
-    from headrace.config import Options
+    pass
 
 __all__ = ["Client"]
 
 _BLOCK_SIZE = 8 << 20
 
 
-class Client:
+class Client(Configured):
     """Reads and writes objects by URI.
 
     A client holds options and, once used, connections. It may be shared by threads, used after a fork, and pickled: what
@@ -38,30 +36,6 @@ class Client:
     Raises:
         InvalidOption: an unknown option, or one of the wrong type or out of range.
     """
-
-    def __init__(self, **options: Any) -> None:
-        self._arguments = options
-        self._lock = threading.Lock()
-        self._opened: Session | None = Session(options) if options else None
-
-    @property
-    def _session(self) -> Session:
-        if self._opened is None:
-            with self._lock:
-                if self._opened is None:
-                    self._opened = Session(self._arguments)
-        return self._opened
-
-    @property
-    def options(self) -> Options:
-        """The options in force."""
-        return self._session.options
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}=...' for name in self._arguments)})"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (type(self), portable(self._arguments))
 
     def __enter__(self) -> Self:
         return self
@@ -331,10 +305,6 @@ class Client:
         store, location = session.locate(uri)
         found: Sequence[BucketInfo] = session.run(store.list_containers(location))
         return builtins.list(found)
-
-
-def _restore(kind: type[Client], arguments: Mapping[str, Any]) -> Client:
-    return kind(**arguments)
 
 
 def _pages(session: Session, lister: Lister) -> Iterator[ObjectInfo | Prefix]:

@@ -12,8 +12,6 @@ from headrace import Client
 from headrace.testing.servers import Server
 
 
-
-
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
     """Gives the client options for a server; its keys are in the environment, where worker processes find them too."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from headrace.testing.contract import BackendContract, BatchContract, WritingContract, differences
+from headrace.testing.contract import BackendContract, BatchContract, differences
 from headrace.testing.servers import Server
 
 
@@ -23,7 +23,7 @@ class TestMiniStack(BackendContract):
         return s3_prefix
 
 
-class TestMiniStackOverTLS(WritingContract, BatchContract):
+class TestMiniStackOverTLS(BatchContract):
     lacks = differences.MINISTACK
 
     @pytest.fixture

@@ -162,7 +162,7 @@ def test_an_exchange_can_be_cancelled_after_any_number_of_steps(
     async def main() -> None:
         transport = await on_loop.transport_here()
         with open(__file__, "rb") as file:
-            for steps in range(40):
+            for steps in range(30):
                 task = asyncio.ensure_future(transport.exchange(send(file.fileno())))
                 for step in range(steps):
                     # Steps of the loop alone would be over before the server has done anything.

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from headrace.errors import ConnectionFailed
+from headrace.http import blocking as transports
 from headrace.http.blocking import Lane
 from headrace.http.effects import Send
 from headrace.http.messages import Request
@@ -76,11 +77,12 @@ def test_a_free_connection_goes_to_a_thread_that_waits_for_that_server(blocking:
         assert [future.result(10) for future in asked[0]] == ["/"] * 3
 
 
-def test_many_open_files_are_no_obstacle(blocking: Any, serve: Any) -> None:
+def test_many_open_files_are_no_obstacle(blocking: Any, serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """select() would fail on descriptors from 1024 on."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < 2048:
         pytest.skip("this machine allows too few open files")
+    monkeypatch.setattr(transports, "_CONTINUE_SECONDS", 0.05)
     server = serve(lambda peer: [peer.reply(peer.request().target.encode()) for _ in range(3)])
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
     try:
@@ -187,10 +189,12 @@ def test_a_forked_child_and_its_parent_both_go_on(serve: Any, tls: Any, authorit
             going_on.wait(20)
             peer.reply(b"late")
 
-    options = {"tls": tls()} if secure == "tls" else {}
-    servers = [serve(**options), serve(slow, **options)]
+    trusted = {"tls": tls()} if secure == "tls" else {}
+    servers = [serve(**trusted), serve(slow, **trusted)]
     arguments = [",".join(str(part) for part in server.origin) for server in servers]
-    command = [sys.executable, "-X", "dev", "-c", FORKING, *arguments, authority.ca_bundle if secure == "tls" else ""]
+    # Since 3.12 Python warns of every fork beside threads, which is what this is about.
+    options = ["-X", "dev", "-W", "ignore::DeprecationWarning"]
+    command = [sys.executable, *options, "-c", FORKING, *arguments, authority.ca_bundle if secure == "tls" else ""]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
     with process:
         until(lambda: len(servers[1].received) == 4 or process.poll() is not None)

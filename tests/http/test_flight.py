@@ -27,21 +27,33 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 class Airport:
-    """Starts flights and waits for them."""
+    """Starts flights and waits for them.
+
+    Attributes:
+        hold: keep the flights whose replies arrive in ``held``, instead of resuming them at once.
+    """
 
     def __init__(self, transport: Any) -> None:
         self.transport = transport
+        self.hold = False
+        self.held: list[tuple[Flight, Any]] = []
         self.flights: list[Flight] = []
         self.results: dict[Flight, Any] = {}
         self.errors: dict[Flight, BaseException] = {}
 
     def start(self, operation: Operation[Any]) -> Flight:
-        flight = Flight(operation, self.transport, self._landed)
+        flight = Flight(operation, self.transport, self)
         self.flights.append(flight)
         flight.start()
         return flight
 
-    def _landed(self, flight: Flight, result: Any, error: BaseException | None) -> None:
+    def arrived(self, flight: Flight, reply: Any) -> None:
+        if self.hold:
+            self.held.append((flight, reply))
+        else:
+            flight.resume(reply)
+
+    def landed(self, flight: Flight, result: Any, error: BaseException | None) -> None:
         assert flight not in self.results, "landed twice"
         self.results[flight] = result
         if error is not None:
@@ -264,6 +276,7 @@ def test_a_request_that_cannot_be_sent_does_not_cost_the_connection(fly: Any, se
         raise AssertionError
 
     async def scene(airport: Airport) -> None:
+        await airport.fly(get(server.origin))
         assert await airport.fly(operation()) == "/instead"
 
     server = serve()
@@ -282,6 +295,31 @@ def test_a_placement_that_fails_reaches_the_operation(fly: Any, serve: Any) -> N
         assert await airport.fly(get(server.origin, "/next")) == "/next"
 
     server = serve()
+    fly(scene)
+
+
+def test_flights_may_be_resumed_later(fly: Any, serve: Any) -> None:
+    """The server may close in the meantime: it has replied."""
+
+    def script(peer: Any) -> None:
+        peer.reply(peer.request().target.encode())
+        if peer.number < 3:
+            peer.reply(peer.request().target.encode())
+
+    async def scene(airport: Airport) -> None:
+        for flight in [airport.start(get(server.origin)) for _ in range(3)]:
+            await airport.landing(flight)
+        airport.hold = True
+        flights = [airport.start(get(server.origin, f"/{number}")) for number in range(3)]
+        await until(lambda: len(airport.held) == 3)
+        await until(lambda: all(peer.closed.is_set() for peer in server.peers))
+        airport.hold = False
+        for flight, reply in airport.held:
+            flight.resume(reply)
+        assert [airport.results[flight] for flight in flights] == ["/0", "/1", "/2"]
+        assert await airport.fly(get(server.origin, "/next")) == "/next"
+
+    server = serve(script)
     fly(scene)
 
 
@@ -343,3 +381,26 @@ def test_a_cancelled_flight_cleans_up_undisturbed(fly: Any, serve: Any) -> None:
     fly(scene)
     assert done == ["cleaned"]
     assert len(server.received) == 4
+
+
+def test_a_flight_that_is_cancelled_between_arrival_and_resumption_takes_no_reply_for_another(fly: Any, serve: Any) -> None:
+    def cleanup() -> Operation[None]:
+        texts.append((yield from get(server.origin, "/cleanup")))
+
+    async def scene(airport: Airport) -> None:
+        for flight in [airport.start(get(server.origin)) for _ in range(2)]:
+            await airport.landing(flight)
+        airport.hold = True
+        flight = airport.start(with_cleanup(get(server.origin, "/given-up"), cleanup))
+        await until(lambda: airport.held)
+        airport.hold = False
+        flight.cancel()
+        for held, reply in airport.held:
+            held.resume(reply)
+        with pytest.raises(Cancelled):
+            await airport.landing(flight)
+
+    texts: list[str] = []
+    server = serve()
+    fly(scene)
+    assert texts == ["/cleanup"]

@@ -68,7 +68,7 @@ def test_a_loop_that_cannot_start_says_why(thread: LoopThread, serve: Any, monke
 
     server = serve()
     with monkeypatch.context() as patched:
-        patched.setattr(asyncio, "new_event_loop", refusing)
+        patched.setattr(asyncio.events, "new_event_loop", refusing)
         with pytest.raises(OSError, match="Too many open files"):
             thread.start()
     assert thread.submit(get(server.origin, "/now")).result(10) == "/now"

@@ -16,7 +16,7 @@ from headrace.http.codec import Reply
 from headrace.http.messages import FileRange, Origin
 
 LARGE = 32 << 20
-STALL = 0.3
+STALL = 0.15
 
 
 @contextlib.contextmanager

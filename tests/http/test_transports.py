@@ -18,7 +18,7 @@ from headrace.http.effects import Parallel, Send
 from headrace.http.messages import Request
 
 LARGE = 32 << 20
-STALL = 0.3
+STALL = 0.1
 
 FIXED = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n"
 CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -214,7 +214,7 @@ def test_a_reply_that_stalls_is_given_up(driver: Any, serve_either: Any, begun: 
 
     server = serve_either(script, stall_timeout=STALL)
     send = Send(Request("GET", server.origin, "/", {}), fresh_memory)
-    with pytest.raises(Stalled, match=r"no byte moved for 0\.3 s"):
+    with pytest.raises(Stalled, match=r"no byte moved for 0\.1 s"):
         driver.send(send)
     assert send.reply is not None
     assert send.reply.received == received

@@ -7,7 +7,17 @@ import pytest
 from headrace.backends.protocol import Landing, Part, Upload, WriteOptions
 from headrace.backends.s3 import S3Backend
 from headrace.config import Options
-from headrace.errors import AlreadyExists, ConnectionFailed, IntegrityError, NotFound, ObjectChanged, ProtocolError, ServiceError, Stalled, Throttled
+from headrace.errors import (
+    AlreadyExists,
+    ConnectionFailed,
+    IntegrityError,
+    NotFound,
+    ObjectChanged,
+    ProtocolError,
+    ServiceError,
+    Stalled,
+    Throttled,
+)
 from headrace.stores.retry import RetryPolicy
 from headrace.stores.store import Store
 from headrace.testing.contract.stepping import Answer, Script
@@ -86,7 +96,9 @@ def test_progress_is_not_an_attempt(store: Store, location: Location) -> None:
 
 
 def test_attempts_without_progress_are_counted(store: Store, location: Location) -> None:
-    script = Script(Answer(headers=TAG, body=DATA, cut=20), ConnectionFailed("reset"), Stalled("nothing moved"), server=lambda _: Answer(status=500))
+    script = Script(
+        Answer(headers=TAG, body=DATA, cut=20), ConnectionFailed("reset"), Stalled("nothing moved"), server=lambda _: Answer(status=500)
+    )
     with pytest.raises(Stalled) as caught:
         script.run(store.get(location, Landing()))
     assert caught.value.attempts == 3
@@ -154,7 +166,9 @@ def test_a_conditional_put_that_was_refused_is_repeated(store: Store, location: 
         script.run(store.put(location, [memoryview(DATA)], WriteOptions(create_only=True)))
 
 
-@pytest.mark.parametrize("first", [ConnectionFailed("reset"), Answer(status=200, body=b"<Error><Code>InternalError</Code></Error>"), Answer(status=500)])
+@pytest.mark.parametrize(
+    "first", [ConnectionFailed("reset"), Answer(status=200, body=b"<Error><Code>InternalError</Code></Error>"), Answer(status=500)]
+)
 def test_a_completion_is_repeated(store: Store, location: Location, first: Answer | Exception) -> None:
     parts = [Part(1, '"a"', 150), Part(2, '"b"', 50)]
     script = Script(first, Answer(body=COMPLETED))

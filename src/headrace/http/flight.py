@@ -58,8 +58,9 @@ class Flight:
         self._resume(self._operation.send, None)
 
     def resume(self, reply: Reply) -> None:
-        """Go on with the reply that `Control.arrived` told of."""
-        if self._connection is not None:
+        """Go on with the reply that `Control.arrived` told of; does nothing if the flight was cancelled since."""
+        # Cancelled, it may be cleaning up, and wait for another reply.
+        if self._connection is not None and self._effect is not None and self._effect.reply is reply:
             self._let_go(healthy=reply.reusable)
             self._resume(self._operation.send, reply)
 

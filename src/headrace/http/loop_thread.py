@@ -70,7 +70,8 @@ class LoopThread:
             transport.close()
 
         try:
-            asyncio.run(main())
+            with asyncio.Runner() as runner:
+                runner.run(main())
         except BaseException as error:
             if ready.done():
                 raise

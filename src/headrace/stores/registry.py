@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 from headrace.backends.protocol import Backend
@@ -27,7 +26,6 @@ class Stores:
     def __init__(self, options_for: Callable[[str], Resolved]) -> None:
         self._options_for = options_for
         self._stores: dict[str, Store] = {}
-        self._lock = threading.Lock()
 
     def of(self, location: Location) -> Store:
         """The store that serves this location.
@@ -41,13 +39,10 @@ class Stores:
     def _open(self, location: Location) -> Store:
         if location.scheme not in SCHEMES:
             raise InvalidURI(f"unknown scheme {location.scheme!r}", uri=location.uri, hint=f"Known are {', '.join(SCHEMES)}.")
-        with self._lock:
-            store = self._stores.get(location.scheme)
-            if store is None:
-                resolved = self._options_for(location.scheme)
-                policy = RetryPolicy(max_attempts=resolved.options.max_attempts)
-                store = self._stores[location.scheme] = Store(_make_backend(location.scheme, resolved), policy)
-        return store
+        resolved = self._options_for(location.scheme)
+        policy = RetryPolicy(max_attempts=resolved.options.max_attempts)
+        # Without a lock, which a fork could leave held for ever: of two stores made at once, one is dropped unused.
+        return self._stores.setdefault(location.scheme, Store(_make_backend(location.scheme, resolved), policy))
 
 
 def _make_backend(scheme: str, resolved: Resolved) -> Backend:

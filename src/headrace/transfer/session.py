@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import atexit
 import logging
-import threading
 import weakref
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from headrace import config, memory
 from headrace.backends.protocol import Fetched
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from headrace.http.asynchronous import AsyncTransport
     from headrace.http.loop_thread import LoopThread
 
-__all__ = ["Session"]
+__all__ = ["Configured", "Session"]
 
 T = TypeVar("T")
 
@@ -46,7 +45,6 @@ class Session:
 
     def __init__(self, arguments: Mapping[str, object]) -> None:
         self.arguments = dict(arguments)
-        self._lock = threading.RLock()
         resolved = _resolve_for_all(self.arguments)
         self.options = resolved.options
         _refuse_what_is_not_built(self.options)
@@ -107,14 +105,14 @@ class Session:
     @property
     def loop_thread(self) -> LoopThread:
         """The background event loop for blocking batches of small requests."""
-        with self._lock:
-            if self._loop_thread is None:
-                from headrace.http.loop_thread import LoopThread
+        if self._loop_thread is None:
+            from headrace.http.loop_thread import LoopThread
 
-                self._loop_thread = LoopThread(self.settings)
-                # A running thread would outlive a client that nobody closed.
-                weakref.finalize(self, self._loop_thread.close).atexit = False
-            return self._loop_thread
+            # Two threads that come here at once make two, of which at worst both run: no harm, and no lock for a fork to hold for ever.
+            self._loop_thread = LoopThread(self.settings)
+            # A running thread would outlive a client that nobody closed.
+            weakref.finalize(self, self._loop_thread.close).atexit = False
+        return self._loop_thread
 
     def transport_here(self) -> AsyncTransport:
         """The transport of the running event loop."""
@@ -158,6 +156,39 @@ def _refuse_what_is_not_built(options: config.Options) -> None:
     for name in ("endpoints", "http2", "follow_redirects", "oplog"):
         if getattr(options, name):
             raise NotSupported(f"the option {name} is not supported by this version")
+
+
+class Configured:
+    """What the blocking client and its asyncio twin have in common: options, and a session that is made when it is first used.
+
+    It pickles as configuration; options that hold a secret refuse (`CredentialsError`).
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self._arguments = options
+        self._opened: Session | None = Session(options) if options else None
+
+    @property
+    def _session(self) -> Session:
+        # Without a lock, which a fork could leave held for ever: of two sessions made at once, one is dropped unused.
+        if self._opened is None:
+            self._opened = Session(self._arguments)
+        return self._opened
+
+    @property
+    def options(self) -> config.Options:
+        """The options in force."""
+        return self._session.options
+
+    def __repr__(self) -> str:
+        return f"{type(self).__qualname__}({', '.join(f'{name}=...' for name in self._arguments)})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), config.portable(self._arguments))
+
+
+def _restore(kind: type[Configured], arguments: Mapping[str, Any]) -> Configured:
+    return kind(**arguments)
 
 
 _sessions: weakref.WeakSet[Session] = weakref.WeakSet()

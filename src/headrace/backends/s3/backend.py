@@ -23,7 +23,7 @@ from headrace.backends.s3.options import (
     description_headers,
     encryption_headers,
 )
-from headrace.backends.s3.replies import content_range, error_from, object_info
+from headrace.backends.s3.replies import content_range, error_from, error_named, object_info
 from headrace.config import Options
 from headrace.errors import (
     AlreadyExists,
@@ -34,7 +34,6 @@ from headrace.errors import (
     ObjectChanged,
     PreconditionFailed,
     ProtocolError,
-    ServiceError,
 )
 from headrace.http.codec import Reply
 from headrace.http.effects import Call, Operation, Parallel, with_cleanup
@@ -173,7 +172,7 @@ class S3Backend:
             )
             for key, code, message in xml.parse_delete_errors(reply.body):
                 if code != "NoSuchKey":
-                    errors[key] = ServiceError(message or "not deleted", code=code, uri=locations[0].at(key).uri, operation="delete")
+                    errors[key] = error_named(code, message, uri=locations[0].at(key).uri, operation="delete")
         return [errors[location.key] for location in locations]
 
     def delete_empty_directories(self, location: Location) -> Operation[None]:

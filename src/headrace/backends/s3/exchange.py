@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from headrace.auth.aws import CredentialSource
 from headrace.auth.sigv4 import EMPTY_SHA256, UNSIGNED_PAYLOAD, Credentials, Signer, canonical_query, encode_path, payload_hash
@@ -29,6 +30,18 @@ _ASK_FIRST_FROM = 1 << 20
 _CORRECTIONS = 3
 _EXPIRED = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId"})
 _REGION_ERRORS = frozenset({"AuthorizationHeaderMalformed", "PermanentRedirect", "TemporaryRedirect", "IllegalLocationConstraintException"})
+
+
+class _Unsigned(NamedTuple):
+    """A request before it is signed; ``key`` and ``query`` are encoded, ``hashed`` is the body's hash or what stands for it."""
+
+    method: str
+    bucket: str
+    key: str
+    query: str
+    headers: Mapping[str, str]
+    body: Body
+    hashed: str
 
 
 class Exchange:
@@ -87,14 +100,16 @@ class Exchange:
         place: Placement | None = None,
         repeatable: bool | None = None,
     ) -> Operation[Reply]:
-        """One exchange, signed; the result may have any status. `failing` statuses are the caller's to judge."""
+        """One exchange, signed; the reply may have any status, which is the caller's to judge."""
         hashed = (yield from self._hash(body)) if body else EMPTY_SHA256
-        query_string = canonical_query(query) if query else ""
+        unsigned = _Unsigned(method, bucket, encode_path(key), canonical_query(query) if query else "", headers or {}, body, hashed)
         for correction in range(_CORRECTIONS):
             credentials = None
             if self.source is not None:
                 credentials = self.source.current() or (yield Call(self.source.refresh))
-            request = self._request(method, bucket, key, query_string, headers, body, hashed, credentials, repeatable)
+            request = self._sign(unsigned, credentials)
+            if repeatable is not None:
+                request.repeatable = repeatable
             reply: Reply = yield Send(request, place)
             if reply.status < 300:
                 if body:
@@ -132,26 +147,15 @@ class Exchange:
         hashed: str = yield Call(functools.partial(_hash_parts, body))
         return hashed
 
-    def _request(
-        self,
-        method: str,
-        bucket: str,
-        key: str,
-        query: str,
-        headers: Mapping[str, str] | None,
-        body: Body,
-        hashed: str,
-        credentials: Credentials | None,
-        repeatable: bool | None,
-    ) -> Request:
+    def _sign(self, unsigned: _Unsigned, credentials: Credentials | None) -> Request:
+        method, bucket, key, query, headers, body, hashed = unsigned
         origin, path = self.target(bucket)
-        path += encode_path(key)
-        sent = {**self._common, **headers} if headers else self._common
+        path += key
+        sent = {**self._common, **headers}
         if credentials is not None:
             now = time.time() + self._clock_skew
-            signature = self._signer(self.region(bucket)).sign(method, origin.authority, path, query, sent, hashed, credentials, now)
-            sent = {**sent, **signature}
-        request = Request(method, origin, f"{path}?{query}" if query else path, sent, body, repeatable=repeatable)
+            sent |= self._signer(self.region(bucket)).sign(method, origin.authority, path, query, sent, hashed, credentials, now)
+        request = Request(method, origin, f"{path}?{query}" if query else path, sent, body)
         if request.length >= _ASK_FIRST_FROM and bucket not in self._writable:
             # Until a bucket has taken a write, a large body is sent only after the service agreed to it.
             request.expect_continue = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 
 import crc32c
@@ -11,6 +12,8 @@ import crc32c
 from headrace.backends.protocol import Body, WriteOptions
 from headrace.errors import InvalidOption
 from headrace.http.messages import FileRange
+
+_METADATA_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 __all__ = ["body_checksum", "condition_headers", "customer_key_headers", "description_headers", "encryption_headers"]
 
@@ -40,7 +43,7 @@ def description_headers(options: WriteOptions) -> dict[str, str]:
     for name, value in pairs:
         if not isinstance(name, str) or not isinstance(value, str):
             raise InvalidOption(f"metadata {name!r} must be text", hint="Metadata maps str to str.")
-        if not name.isascii() or not value.isascii() or value != value.strip():
+        if not _METADATA_NAME.fullmatch(name) or not value.isascii() or not value.isprintable() or value != value.strip():
             raise InvalidOption(f"metadata {name!r} has characters that S3 does not keep", hint="Use ASCII without blanks at the ends.")
         headers[f"x-amz-meta-{name.lower()}"] = value
     return headers

@@ -6,6 +6,7 @@ import functools
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from headrace.backends.s3 import xml
 from headrace.errors import (
@@ -26,7 +27,7 @@ from headrace.errors import (
 from headrace.http.codec import Reply
 from headrace.models import ObjectInfo
 
-__all__ = ["content_range", "error_from", "object_info", "parse_http_date"]
+__all__ = ["content_range", "error_from", "error_named", "object_info", "parse_http_date"]
 
 _BY_CODE: Mapping[str, type[HeadraceError]] = {
     "NoSuchKey": NotFound,
@@ -112,6 +113,11 @@ def error_from(reply: Reply) -> HeadraceError:
         retry_after=_seconds(headers.get("retry-after")),
         hint=_HINTS.get(code or "") or ("Check the credentials and the bucket's policy." if kind is PermissionDenied else None),
     )
+
+
+def error_named(code: str, message: str, **context: Any) -> HeadraceError:
+    """The error that a service's code stands for, where it comes without a reply of its own."""
+    return _BY_CODE.get(code, ServiceError)((message or "the service reports an error").rstrip("."), code=code, **context)
 
 
 def _seconds(retry_after: str | None) -> float | None:

@@ -95,10 +95,17 @@ def parse_listing(body: memoryview) -> tuple[list[ListedObject], list[str], str 
         for element in root.iterfind("Contents")
     ]
     prefixes = [decode(text_of(element, "Prefix")) for element in root.iterfind("CommonPrefixes")]
-    token = text_of(root, "NextContinuationToken") or None
-    if text_of(root, "IsTruncated") == "true" and token is None:
-        raise ProtocolError("a listing that is cut off without a token to continue it")
-    return objects, prefixes, token if text_of(root, "IsTruncated") == "true" else None
+    return objects, prefixes, _continuation(root, "NextContinuationToken")
+
+
+def _continuation(root: Element, name: str) -> str | None:
+    """What continues a list that is cut off, None for one that is complete; cut off without it, its rest could not be had."""
+    if text_of(root, "IsTruncated") != "true":
+        return None
+    marker = text_of(root, name)
+    if not marker:
+        raise ProtocolError(f"a list that is cut off without {name} to continue it")
+    return marker
 
 
 def _number(text: str) -> int:
@@ -169,8 +176,7 @@ def parse_parts(body: memoryview) -> tuple[list[Part], str | None]:
         )
         for element in root.iterfind("Part")
     ]
-    truncated = text_of(root, "IsTruncated") == "true"
-    return parts, (text_of(root, "NextPartNumberMarker") or None) if truncated else None
+    return parts, _continuation(root, "NextPartNumberMarker")
 
 
 class ListedUpload(NamedTuple):
@@ -189,5 +195,5 @@ def parse_uploads(body: memoryview) -> tuple[list[ListedUpload], tuple[str, str]
         ListedUpload(decode(text_of(element, "Key")), text_of(element, "UploadId"), _moment(text_of(element, "Initiated")))
         for element in root.iterfind("Upload")
     ]
-    markers = (decode(text_of(root, "NextKeyMarker")), text_of(root, "NextUploadIdMarker"))
-    return uploads, markers if text_of(root, "IsTruncated") == "true" else None
+    key_marker = _continuation(root, "NextKeyMarker")
+    return uploads, (decode(key_marker), text_of(root, "NextUploadIdMarker")) if key_marker else None

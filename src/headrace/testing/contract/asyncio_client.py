@@ -40,7 +40,7 @@ class _Blocking:
             return _BlockingFile(result, self._runner)
         return result
 
-    def _iterate(self, source: AsyncGenerator[T, None]) -> Iterator[T]:
+    def _iterate(self, source: AsyncGenerator[Any, None]) -> Iterator[Any]:
         try:
             while (item := self._runner.run(_awaited(anext(source, _END)))) is not _END:
                 yield item

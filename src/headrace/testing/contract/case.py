@@ -17,12 +17,15 @@ from headrace.testing.contract.asyncio_client import AsyncioClient
 from headrace.testing.contract.differences import CAPABILITIES
 from headrace.transfer.session import Session
 
-__all__ = ["PART_SIZE", "SMALL_SIZES", "ContractCase", "names_of", "needs", "payload"]
+__all__ = ["PART_SIZE", "SMALL_SIZES", "TWO_PARTS", "ContractCase", "names_of", "needs", "payload"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 PART_SIZE = 5 << 20
 """The smallest part that services take."""
+
+TWO_PARTS = PART_SIZE + 1000
+"""Bytes that make two parts."""
 
 SMALL_SIZES: Mapping[str, object] = {"range_threshold": 1 << 20, "multipart_threshold": PART_SIZE, "part_size": PART_SIZE}
 """Client options with which a few MiB are large: read by parallel ranges, written in parts."""
@@ -103,7 +106,7 @@ class ContractCase:
 @functools.cache
 def payload(size: int, seed: int = 0) -> bytes:
     """``size`` bytes that do not repeat, always the same."""
-    return random.Random(seed).randbytes(size)  # noqa: S311 - not cryptography
+    return random.Random(seed).randbytes(size)
 
 
 def names_of(entries: Any, base: str) -> list[str]:

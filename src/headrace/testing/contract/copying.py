@@ -9,11 +9,11 @@ import pytest
 
 from headrace.client import Client
 from headrace.errors import NotFound
-from headrace.testing.contract.case import PART_SIZE, ContractCase, names_of, needs, payload
+from headrace.testing.contract.case import TWO_PARTS, ContractCase, names_of, needs, payload
 
 __all__ = ["CopyingContract"]
 
-_SIZES = [0, 100, PART_SIZE, 2 * PART_SIZE + 999]
+_SIZES = [0, 100, TWO_PARTS]
 
 
 class CopyingContract(ContractCase):

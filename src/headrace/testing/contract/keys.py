@@ -44,7 +44,7 @@ class KeyContract(ContractCase):
         assert sum(item.error is None for item in client.put_many((f"{base}{name}", name.encode()) for name in names)) == len(names)
         assert names_of(client.list(base), base) == names
         for item in client.get_many(f"{base}{name}" for name in names):
-            assert item.data == names[item.index].encode()
+            assert bytes(item.data or b"") == names[item.index].encode()
         assert client.delete_many(f"{base}{name}" for name in names) == len(names)
         assert list(client.list(base)) == []
 

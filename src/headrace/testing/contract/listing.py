@@ -54,7 +54,9 @@ class ListingContract(ContractCase):
         with pytest.raises(NotFound):
             list(client.list(container))
 
-    @pytest.mark.parametrize(("prefix", "names"), [("a", _NAMES[1:6]), ("a/", ["a/b", "a/c/d"]), ("a/c", ["a/c/d"]), ("a/b", ["a/b"]), ("q", [])])
+    @pytest.mark.parametrize(
+        ("prefix", "names"), [("a", _NAMES[1:6]), ("a/", ["a/b", "a/c/d"]), ("a/c", ["a/c/d"]), ("a/b", ["a/b"]), ("q", [])]
+    )
     def test_listing_a_prefix_is_taken_literally(self, client: Client, objects: str, prefix: str, names: list[str]) -> None:
         assert names_of(client.list(f"{objects}{prefix}"), objects) == names
 

@@ -19,7 +19,20 @@ __all__ = ["ReadingContract"]
 _LARGE = 3_500_000
 """Bytes of an object that is read by parallel ranges, the last of them shorter."""
 
-_RANGES = [(0, 10), (10, 20), (99, 1), (90, 50), (0, 1000), (100, 5), (40, None), (100, None), (-10, None), (-10, 4), (-1000, None), (-1000, 5)]
+_RANGES = [
+    (0, 10),
+    (10, 20),
+    (99, 1),
+    (90, 50),
+    (0, 1000),
+    (100, 5),
+    (40, None),
+    (100, None),
+    (-10, None),
+    (-10, 4),
+    (-1000, None),
+    (-1000, 5),
+]
 """``(start, length)`` within 100 bytes, at their end, and past it."""
 
 
@@ -62,7 +75,9 @@ class ReadingContract(ContractCase):
         client.put(f"{base}object", payload(100))
         assert bytes(client.get(f"{base}object", length=7)) == payload(100)[:7]
 
-    @pytest.mark.parametrize(("start", "length"), [(1, None), (5, 2_000_000), (-1_500_000, None), (-3_000_000, 1_200_000), (3_000_000, 1 << 40)])
+    @pytest.mark.parametrize(
+        ("start", "length"), [(1, None), (5, 2_000_000), (-1_500_000, None), (-3_000_000, 1_200_000), (3_000_000, 1 << 40)]
+    )
     def test_reading_a_range_of_a_large_object(self, client: Client, base: str, start: int, length: int | None) -> None:
         client.put(f"{base}large", payload(_LARGE))
         assert client.get(f"{base}large", start=start, length=length) == expected(payload(_LARGE), start, length)
@@ -91,7 +106,9 @@ class ReadingContract(ContractCase):
     def test_reading_an_empty_object(self, client: Client, base: str) -> None:
         client.put(f"{base}empty", b"")
         assert client.stat(f"{base}empty").size == 0
-        assert [client.get(f"{base}empty", start=start, length=length).nbytes for start, length in [(None, None), (0, 10), (-5, None)]] == [0] * 3
+        assert [client.get(f"{base}empty", start=start, length=length).nbytes for start, length in [(None, None), (0, 10), (-5, None)]] == [
+            0
+        ] * 3
         with pytest.raises(InvalidOption):
             client.get(f"{base}empty", start=1)
 
@@ -170,7 +187,9 @@ class ReadingContract(ContractCase):
     def test_reading_ranges(self, client: Client, base: str, ranges: Sequence[tuple[int, int]]) -> None:
         data = payload(3_000_000)
         client.put(f"{base}object", data)
-        assert [bytes(view) for view in client.get_ranges(f"{base}object", ranges)] == [data[start : start + length] for start, length in ranges]
+        assert [bytes(view) for view in client.get_ranges(f"{base}object", ranges)] == [
+            data[start : start + length] for start, length in ranges
+        ]
 
     @pytest.mark.parametrize("wrong", [(-1, 5), (0, -5)])
     def test_reading_a_negative_range_is_refused(self, client: Client, base: str, wrong: tuple[int, int]) -> None:

@@ -1,8 +1,8 @@
 """Operations performed by hand: requests are answered from a script, so that a backend is tested without a network.
 
-    script = Script(Answer(503), Answer(200, body=b"content"))
-    fetched = script.run(store.get(location, Landing()))
-    assert script.requests[1].headers["range"] == "bytes=0-99"
+script = Script(Answer(503), Answer(200, body=b"content"))
+fetched = script.run(store.get(location, Landing()))
+assert script.requests[1].headers["range"] == "bytes=0-99"
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Answer:
 
     Attributes:
         status: the status code.
-        headers: without the length, unless it is to be another one than that of the body.
+        headers: without the length, unless it is to be another one than that of the body; an empty value leaves a header out.
         body: the content.
         cut: bytes of the body after which the connection breaks; None lets all of it arrive.
     """
@@ -45,7 +45,7 @@ class Answer:
         """
         reply = send.reply = Reply(send.request.method, scratch(), send.place)
         headers = {"content-length": str(len(self.body)), **self.headers}
-        head = f"HTTP/1.1 {self.status} -\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers.items()) + "\r\n"
+        head = f"HTTP/1.1 {self.status} -\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers.items() if value) + "\r\n"
         rest = memoryview(head.encode("latin-1") + (b"" if send.request.method == "HEAD" else self.body[: self.cut]))
         while rest and not reply.complete:
             buffer = reply.buffer()

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import array
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from headrace.client import Client
 from headrace.errors import AlreadyExists, InvalidOption, InvalidURI, PreconditionFailed
-from headrace.testing.contract.case import PART_SIZE, ContractCase, names_of, needs, payload
+from headrace.testing.contract.case import PART_SIZE, TWO_PARTS, ContractCase, names_of, needs, payload
 
 __all__ = ["WritingContract"]
 
-_SIZES = [0, 1, PART_SIZE - 1, PART_SIZE, PART_SIZE + 1, 2 * PART_SIZE, 2 * PART_SIZE + 12345]
+_SIZES = [0, 1, PART_SIZE - 1, PART_SIZE, PART_SIZE + 1, 2 * PART_SIZE + 12345]
 """Bytes around one and two whole parts."""
 
 
@@ -41,7 +43,7 @@ class WritingContract(ContractCase):
         ],
         ids=["bytes", "bytearray", "memoryview", "array", "numpy", "numpy empty", "numpy datetime"],
     )
-    def test_writing_every_buffer(self, client: Client, base: str, data: memoryview | np.ndarray) -> None:  # type: ignore[type-arg]
+    def test_writing_every_buffer(self, client: Client, base: str, data: memoryview | npt.NDArray[Any]) -> None:
         client.put(f"{base}object", data)
         assert client.read_bytes(f"{base}object") == (data.tobytes() if hasattr(data, "tobytes") else bytes(data))
 
@@ -62,7 +64,7 @@ class WritingContract(ContractCase):
         assert client.read_bytes(f"{base}object") == b"as it was"
 
     def test_writing_an_object_is_replaced(self, client: Client, base: str) -> None:
-        for size in (100, 2 * PART_SIZE, 10):
+        for size in (100, TWO_PARTS, 10):
             client.put(f"{base}object", payload(size))
             assert client.get(f"{base}object") == payload(size)
 
@@ -79,11 +81,11 @@ class WritingContract(ContractCase):
 
     @needs("metadata")
     def test_writing_metadata_of_an_object_in_parts_is_kept(self, client: Client, base: str) -> None:
-        client.put(f"{base}object", payload(2 * PART_SIZE), metadata={"name": "value"})
+        client.put(f"{base}object", payload(TWO_PARTS), metadata={"name": "value"})
         assert client.stat(f"{base}object").metadata == {"name": "value"}
 
     @needs("content_type")
-    @pytest.mark.parametrize("size", [10, 2 * PART_SIZE])
+    @pytest.mark.parametrize("size", [10, TWO_PARTS])
     def test_writing_the_content_type_is_kept(self, client: Client, base: str, size: int) -> None:
         client.put(f"{base}object", payload(size), content_type="application/x-headrace")
         assert client.stat(f"{base}object").content_type == "application/x-headrace"
@@ -113,12 +115,12 @@ class WritingContract(ContractCase):
     def test_writing_create_only_in_parts(self, client: Client, base: str) -> None:
         client.put(f"{base}object", b"first")
         with pytest.raises(AlreadyExists):
-            client.put(f"{base}object", payload(2 * PART_SIZE), create_only=True)
+            client.put(f"{base}object", payload(TWO_PARTS), create_only=True)
         assert client.read_bytes(f"{base}object") == b"first"
 
     def test_writing_create_only_in_parts_where_nothing_is(self, client: Client, base: str) -> None:
-        client.put(f"{base}object", payload(2 * PART_SIZE), create_only=True)
-        assert client.get(f"{base}object") == payload(2 * PART_SIZE)
+        client.put(f"{base}object", payload(TWO_PARTS), create_only=True)
+        assert client.get(f"{base}object") == payload(TWO_PARTS)
 
     @needs("if_match")
     def test_writing_replacing_the_version_that_is_there(self, client: Client, base: str) -> None:
@@ -128,8 +130,8 @@ class WritingContract(ContractCase):
 
     def test_writing_replacing_the_version_that_is_there_in_parts(self, client: Client, base: str) -> None:
         version = client.put(f"{base}object", b"first").etag
-        client.put(f"{base}object", payload(2 * PART_SIZE), if_match=version)
-        assert client.get(f"{base}object") == payload(2 * PART_SIZE)
+        client.put(f"{base}object", payload(TWO_PARTS), if_match=version)
+        assert client.get(f"{base}object") == payload(TWO_PARTS)
 
     @needs("if_match_is_checked")
     def test_writing_replacing_a_version_that_is_gone(self, client: Client, base: str) -> None:
@@ -145,7 +147,7 @@ class WritingContract(ContractCase):
         version = client.put(f"{base}object", b"first").etag
         client.put(f"{base}object", b"the second")
         with pytest.raises(PreconditionFailed):
-            client.put(f"{base}object", payload(2 * PART_SIZE), if_match=version)
+            client.put(f"{base}object", payload(TWO_PARTS), if_match=version)
         assert client.read_bytes(f"{base}object") == b"the second"
 
     @needs("if_match_is_checked")
