@@ -271,6 +271,7 @@ class MemoryBackend:
 
     scheme = "memory"
     uses_http = False
+    signs_bodies = False
     min_part_size = 1
     max_part_size = sys.maxsize
     max_parts = sys.maxsize

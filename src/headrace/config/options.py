@@ -151,7 +151,7 @@ class Options:
         default="auto",
         metadata=_spec(
             Choice("auto", "crc32c", "crc32", "md5", "none"),
-            "checksum sent with writes, and whether that of reads is verified",
+            "checksum sent with writes, and whether that of reads is verified; auto: CRC-32C, unless a signature covers the body",
             _s3("AWS_REQUEST_CHECKSUM_CALCULATION", when_supported="auto", when_required="none"),
         ),
     )

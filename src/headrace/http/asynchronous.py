@@ -546,14 +546,21 @@ async def _perform(effect: Effect, transport: AsyncTransport) -> Any:
     return await _run_parallel(effect, transport)
 
 
-async def _call(function: Callable[[], T]) -> T | None:
+async def _call(function: Callable[[], T]) -> T:
     """Run a blocking call in a thread. Cancelled, wait for a call that has begun: it may be writing into the caller's memory."""
-    wanted = True
-    call = asyncio.get_running_loop().run_in_executor(None, lambda: function() if wanted else None)
+    pending, results = [function], list[T]()
+
+    def perform() -> None:
+        # The thread outlives the call by a moment, in which the caller could not yet release memory that the thread refers to.
+        if pending:
+            results.append(pending.pop()())
+
+    call = asyncio.get_running_loop().run_in_executor(None, perform)
     try:
-        return await asyncio.shield(call)
+        await asyncio.shield(call)
+        return results.pop()
     except asyncio.CancelledError:
-        wanted = False
+        pending.clear()
         while not call.done():
             # Cancelled once more while waiting, as a group of tasks may be: the call is not ended by that either.
             with contextlib.suppress(asyncio.CancelledError):

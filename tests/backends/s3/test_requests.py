@@ -122,7 +122,6 @@ def test_a_body_that_is_a_file_is_signed(backend: S3Backend, tmp_path: Path, siz
 @pytest.mark.parametrize(
     ("kind", "name", "value"),
     [
-        ("auto", "x-amz-checksum-crc32c", "yZRlqg=="),
         ("crc32c", "x-amz-checksum-crc32c", "yZRlqg=="),
         ("crc32", "x-amz-checksum-crc32", "DUoRhQ=="),
         ("md5", "content-md5", base64.b64encode(hashlib.md5(b"hello world").digest()).decode()),
@@ -137,12 +136,42 @@ def test_checksums(make_backend: MakeBackend, kind: str, name: str, value: str) 
     assert sent_by(backend.get(PLACE, Landing())).headers["x-amz-checksum-mode"] == "ENABLED"
 
 
+def test_by_default_a_checksum_stands_in_where_no_signature_covers_the_body(make_backend: MakeBackend) -> None:
+    for signed in (True, False):
+        backend = make_backend(sign_payload=signed)
+        for operation in (backend.put(PLACE, BODY, PLAIN), backend.put_part(UPLOAD, 1, 0, BODY)):
+            headers = sent_by(operation).headers
+            assert (headers["x-amz-content-sha256"] == "UNSIGNED-PAYLOAD") is not signed
+            assert headers.get("x-amz-checksum-crc32c") == (None if signed else "yZRlqg==")
+
+
+def test_a_file_has_a_checksum_too(make_backend: MakeBackend, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"..hello world..")
+    with open(tmp_path / "file", "rb") as file:
+        body = [FileRange(file.fileno(), 2, 11)]
+        headers = sent_by(make_backend(checksum="crc32c").put(PLACE, body, PLAIN)).headers
+    assert headers["x-amz-checksum-crc32c"] == "yZRlqg=="
+
+
+def test_a_hash_that_is_known_is_not_computed_again(backend: S3Backend) -> None:
+    known = "0" * 64
+    assert sent_by(backend.put(PLACE, BODY, WriteOptions(sha256=known))).headers["x-amz-content-sha256"] == known
+
+
+def test_a_body_that_is_signed_needs_no_other_checksum(make_backend: MakeBackend) -> None:
+    for endpoint, expected in [("http://s3.test", None), ("https://s3.test", "yZRlqg==")]:
+        backend = make_backend(endpoint_url=endpoint)
+        assert sent_by(backend.put(PLACE, BODY, PLAIN)).headers.get("x-amz-checksum-crc32c") == expected
+        assert sent_by(backend.get(PLACE, Landing())).headers["x-amz-checksum-mode"] == "ENABLED"
+
+
 def test_no_checksums(make_backend: MakeBackend) -> None:
     for _, operation in verbs(make_backend(checksum="none")):
         assert not any("checksum" in name for name in sent_by(operation).headers)
 
 
-def test_the_checksums_of_parts_are_named_at_their_completion(backend: S3Backend) -> None:
+def test_the_checksums_of_parts_are_named_at_their_completion(make_backend: MakeBackend) -> None:
+    backend = make_backend(checksum="crc32c")
     assert sent_by(backend.start_upload(PLACE, PLAIN)).headers["x-amz-checksum-algorithm"] == "CRC32C"
     part = Script(Answer(headers={"etag": '"tag"'})).run(backend.put_part(UPLOAD, 1, 0, BODY))
     document = bytes(sent_by(backend.complete_upload(UPLOAD, [part], PLAIN)).body[0])  # type: ignore[arg-type]

@@ -29,9 +29,7 @@ _MISSING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 _HIDDEN = RESERVED.encode()
 
 
-def list_page(
-    location: Location, *, recursive: bool, start_after: str | None, token: str | None, follow_links: bool = True
-) -> Page:
+def list_page(location: Location, *, recursive: bool, start_after: str | None, token: str | None, follow_links: bool = True) -> Page:
     """The next page of what has ``location.key`` as a prefix; see `Backend.list_page`.
 
     Links to files and directories are followed, except into a directory that the walk is in already; with ``follow_links=False``

@@ -68,7 +68,10 @@ class S3Backend:
             common["x-amz-request-payer"] = "requester"
         addressing = Addressing(options.endpoint_url, options.addressing)
         self._exchange = Exchange(addressing, options.region, source, sign_payload=options.sign_payload, common_headers=common)
+        self.signs_bodies = self._exchange.signs_payload
         self._checksum = "crc32c" if options.checksum == "auto" else options.checksum
+        # A signature over the body is a checksum that the service verifies: another one would only cost time.
+        self._write_checksum = "none" if options.checksum == "auto" and self.signs_bodies else self._checksum
         self._encryption = encryption_headers(options.sse)
         self._customer_key = customer_key_headers(options.sse)
         self._copy_source_key = customer_key_headers(options.sse, "x-amz-copy-source-")
@@ -140,7 +143,13 @@ class S3Backend:
         checksum = yield from self._body_checksum(body)
         headers = {**checksum, **self._encryption, **description_headers(options), **condition_headers(options)}
         reply: Reply = yield from self._exchange.send(
-            "PUT", location.container, location.key, headers=headers, body=body, repeatable=not options.conditional
+            "PUT",
+            location.container,
+            location.key,
+            headers=headers,
+            body=body,
+            hashed=options.sha256,
+            repeatable=not options.conditional,
         )
         if reply.status >= 300:
             raise _write_error(reply, options)
@@ -239,7 +248,7 @@ class S3Backend:
     def start_upload(self, location: Location, options: WriteOptions) -> Operation[Upload]:
         """See `Backend.start_upload`."""
         headers = {**self._encryption, **description_headers(options)}
-        if self._checksum == "crc32c":
+        if self._write_checksum == "crc32c":
             headers["x-amz-checksum-algorithm"] = "CRC32C"
         reply = yield from self._exchange.send_checked(
             "POST", location.container, location.key, query=[("uploads", "")], headers=headers, repeatable=False
@@ -334,11 +343,11 @@ class S3Backend:
         return (yield from self._exchange.presigned(method, location.container, location.key, expires))
 
     def _body_checksum(self, body: Body) -> Operation[dict[str, str]]:
-        if self._checksum == "none":
+        if self._write_checksum == "none":
             return {}
-        if body_length(body) < _CHECKSUM_ELSEWHERE_FROM:
-            return dict(body_checksum(body, self._checksum))
-        headers: dict[str, str] = yield Call(functools.partial(body_checksum, body, self._checksum))
+        if body_length(body) < _CHECKSUM_ELSEWHERE_FROM and isinstance(body[0], memoryview):
+            return dict(body_checksum(body, self._write_checksum))
+        headers: dict[str, str] = yield Call(functools.partial(body_checksum, body, self._write_checksum))
         return headers
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import time
 from collections.abc import Iterable, Mapping
@@ -11,14 +10,15 @@ from typing import NamedTuple
 
 from headrace.auth.aws import CredentialSource
 from headrace.auth.sigv4 import EMPTY_SHA256, UNSIGNED_PAYLOAD, Credentials, Signer, canonical_query, encode_path, payload_hash
-from headrace.backends.protocol import Body
+from headrace.backends.protocol import Body, body_length
 from headrace.backends.s3 import xml
 from headrace.backends.s3.addressing import Addressing, Target
+from headrace.backends.s3.options import pieces
 from headrace.backends.s3.replies import error_from, parse_http_date
 from headrace.errors import CredentialsError, ProtocolError
 from headrace.http.codec import Placement, Reply
 from headrace.http.effects import Call, Operation, Send
-from headrace.http.messages import FileRange, Request
+from headrace.http.messages import Request
 
 __all__ = ["Exchange"]
 
@@ -66,7 +66,7 @@ class Exchange:
     ) -> None:
         self.addressing = addressing
         self.source = source
-        self.signs_payload = addressing.is_plain if sign_payload is None else sign_payload
+        self.signs_payload = source is not None and (addressing.is_plain if sign_payload is None else sign_payload)
         self.default_region = region or _DEFAULT_REGION
         self._common = dict(common_headers)
         self._signers: dict[str, Signer] = {}
@@ -97,11 +97,15 @@ class Exchange:
         query: Iterable[tuple[str, str]] = (),
         headers: Mapping[str, str] | None = None,
         body: Body = (),
+        hashed: str | None = None,
         place: Placement | None = None,
         repeatable: bool | None = None,
     ) -> Operation[Reply]:
-        """One exchange, signed; the reply may have any status, which is the caller's to judge."""
-        hashed = (yield from self._hash(body)) if body else EMPTY_SHA256
+        """One exchange, signed; ``hashed`` is the body's SHA-256 where it is known. The reply may have any status."""
+        if not body:
+            hashed = EMPTY_SHA256
+        elif hashed is None or not self.signs_payload:
+            hashed = yield from self._hash(body)
         unsigned = _Unsigned(method, bucket, encode_path(key), canonical_query(query) if query else "", headers or {}, body, hashed)
         for correction in range(_CORRECTIONS):
             credentials = None
@@ -141,10 +145,10 @@ class Exchange:
     def _hash(self, body: Body) -> Operation[str]:
         if not self.signs_payload:
             return UNSIGNED_PAYLOAD
-        if len(body) == 1 and isinstance(body[0], memoryview) and body[0].nbytes < _HASH_ELSEWHERE_FROM:
-            return payload_hash(body)  # type: ignore[arg-type]
+        if body_length(body) < _HASH_ELSEWHERE_FROM and isinstance(body[0], memoryview):
+            return payload_hash(pieces(body))
         # A driver on an event loop hands this to a thread: hashing a large part takes milliseconds.
-        hashed: str = yield Call(functools.partial(_hash_parts, body))
+        hashed: str = yield Call(lambda: payload_hash(pieces(body)))
         return hashed
 
     def _sign(self, unsigned: _Unsigned, credentials: Credentials | None) -> Request:
@@ -212,21 +216,3 @@ def _region_in(reply: Reply) -> str | None:
         return xml.parse(reply.body).findtext("Region")
     except ProtocolError:
         return None
-
-
-def _hash_parts(body: Body) -> str:
-    if not any(isinstance(part, FileRange) for part in body):
-        return payload_hash(body)  # type: ignore[arg-type]
-    import hashlib
-    import os
-
-    digest = hashlib.sha256()
-    for part in body:
-        if isinstance(part, memoryview):
-            digest.update(part)
-            continue
-        offset, end = part.offset, part.offset + part.length
-        while offset < end and (piece := os.pread(part.descriptor, min(1 << 20, end - offset), offset)):
-            digest.update(piece)
-            offset += len(piece)
-    return digest.hexdigest()

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import crc32c
 
 from headrace.backends.protocol import Body, WriteOptions
 from headrace.errors import InvalidOption
-from headrace.http.messages import FileRange
 
+_READ_AT_ONCE = 1 << 20
 _METADATA_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
-__all__ = ["body_checksum", "condition_headers", "customer_key_headers", "description_headers", "encryption_headers"]
+__all__ = ["body_checksum", "condition_headers", "customer_key_headers", "description_headers", "encryption_headers", "pieces"]
 
 
 def condition_headers(options: WriteOptions) -> dict[str, str]:
@@ -76,11 +77,23 @@ def customer_key_headers(encryption: object, prefix: str = "x-amz-") -> dict[str
     }
 
 
+def pieces(body: Body) -> Iterator[memoryview | bytes]:
+    """The bytes of a body, of files a piece at a time: what the kernel sends by itself must be hashed all the same."""
+    for part in body:
+        if isinstance(part, memoryview):
+            yield part
+            continue
+        offset, end = part.offset, part.offset + part.length
+        while offset < end and (piece := os.pread(part.descriptor, min(_READ_AT_ONCE, end - offset), offset)):
+            yield piece
+            offset += len(piece)
+
+
 def body_checksum(body: Body, kind: str) -> Mapping[str, str]:
-    """The header with the checksum of a body. File ranges get none: the kernel sends them, Python never sees their bytes."""
-    if kind == "none" or any(isinstance(part, FileRange) for part in body):
+    """The header with the checksum of a body; none for ``"none"``. Reads the body's files."""
+    if kind == "none":
         return {}
-    buffers = [part for part in body if isinstance(part, memoryview)]
+    buffers = pieces(body)
     if kind == "md5":
         digest = hashlib.md5(usedforsecurity=False)
         for buffer in buffers:

@@ -26,7 +26,6 @@ CAPABILITIES: Mapping[str, str] = {
     "parts_are_checked": "completing a write with a part that it never had fails",
     "presign": "makes URLs that anybody may use for a while",
     "presign_is_verified": "refuses such a URL that was changed",
-    "replacement_is_noticed": "a reader notices that the object was replaced by one of the same size in the same second",
     "trailing_slash": "a name may end with a slash",
 }
 """What each capability means. A backend is tested for all that its ``lacks`` does not name."""
@@ -82,7 +81,6 @@ NGINX: Mapping[str, str] = {
     "long_names": "objects are files: a segment has at most 255 bytes",
     "metadata": "the small S3 on nginx keeps bytes only",
     "presign_is_verified": "signatures are not looked at",
-    "replacement_is_noticed": "the version tag is made of the size and the second",
     "trailing_slash": "objects are files: such names are refused",
 }
 """S3, as headrace's own small server on nginx has it, which is for speed."""
