@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -38,3 +41,26 @@ def test_every_lack_is_a_capability_with_a_reason(table: dict[str, str]) -> None
 def test_a_capability_that_nobody_declared() -> None:
     with pytest.raises(AssertionError, match="flying"):
         needs("flying")
+
+
+MODEST = """
+import pytest
+from headrace.testing.contract import WritingContract
+
+class TestModest(WritingContract):
+    lacks = {"metadata": "so it is said, and it is not true"}
+
+    @pytest.fixture
+    def base(self):
+        return "memory://modest/"
+"""
+
+
+def test_a_lack_that_is_none_fails(tmp_path: Path) -> None:
+    """Outside of this project, with nothing of its configuration."""
+    (tmp_path / "test_modest.py").write_text(MODEST)
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-k", "metadata_is_kept or every_buffer", str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout.count("[XPASS(strict)] so it is said, and it is not true") == 2
+    assert " 2 failed, 14 passed" in done.stdout

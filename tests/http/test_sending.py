@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from headrace.errors import ConnectionFailed, ObjectChanged, Stalled
-from headrace.http import asynchronous, blocking
+from headrace.http import blocking, loop_connection
 from headrace.http.codec import Reply
 from headrace.http.messages import FileRange, Origin
 
@@ -114,7 +114,7 @@ def test_a_request_that_the_kernel_still_sends_is_not_given_up(driver: Any, serv
 @pytest.fixture
 def short_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait less long for a server's permission than is sensible outside of tests."""
-    for module in (blocking, asynchronous):
+    for module in (blocking, loop_connection):
         monkeypatch.setattr(module, "_CONTINUE_SECONDS", 0.2)
 
 

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from headrace.errors import ConnectionFailed
-from headrace.http.asynchronous import AsyncConnection, AsyncTransport, fits_one_write, run_async
+from headrace.http.asynchronous import AsyncTransport, run_async
 from headrace.http.codec import Reply
 from headrace.http.effects import Cancelled, Effect, Operation, Send
+from headrace.http.loop_connection import AsyncConnection, fits_one_write
 
 __all__ = ["Control", "Flight"]
 

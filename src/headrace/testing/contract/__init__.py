@@ -18,7 +18,7 @@
 What a service cannot do is declared in ``lacks``, by the names in `differences.CAPABILITIES`; a test of it must then fail, so that the
 declaration goes when the service learns it. The classes of the parts (`ReadingContract`, ...) can be used alone.
 
-The suite needs pytest, pytest-timeout is advised, and hypothesis: ``pip install headrace[test]``.
+The suite needs pytest and hypothesis: ``pip install headrace[test]``. With pytest-timeout, a verb that hangs fails its test.
 """
 
 from __future__ import annotations

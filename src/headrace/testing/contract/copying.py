@@ -56,6 +56,15 @@ class CopyingContract(ContractCase):
         assert (back.uri, back.size) == (f"{base}back", size)
         assert client.get(f"{base}back") == payload(size)
 
+    @needs("metadata")
+    def test_copying_to_another_scheme_keeps_what_it_can_hold(self, client: Client, base: str, tmp_path: Path) -> None:
+        elsewhere = f"memory://elsewhere{tmp_path.as_posix()}/copy"
+        client.put(f"{base}source", b"data", metadata={"name": "value"})
+        client.copy(f"{base}source", elsewhere)
+        assert client.stat(elsewhere).metadata == {"name": "value"}
+        client.move(elsewhere, f"{base}back")
+        assert client.stat(f"{base}back").metadata == {"name": "value"}
+
     def test_copying_a_move_leaves_nothing_at_the_source(self, client: Client, base: str, elsewhere: str) -> None:
         client.put(f"{base}source", b"data")
         client.move(f"{base}source", f"{base}moved")
