@@ -271,7 +271,6 @@ class MemoryBackend:
 
     scheme = "memory"
     uses_http = False
-    signs_bodies = False
     min_part_size = 1
     max_part_size = sys.maxsize
     max_parts = sys.maxsize

@@ -38,7 +38,7 @@ Allocate: TypeAlias = Callable[[ObjectInfo, int, int], memoryview]
 
 def body_length(body: Body) -> int:
     """Bytes in a body."""
-    return sum([part.length if isinstance(part, FileRange) else part.nbytes for part in body])
+    return sum([part.nbytes if type(part) is memoryview else part.length for part in body])
 
 
 def resolve_range(size: int, start: int | None, length: int | None) -> tuple[int, int]:
@@ -112,7 +112,6 @@ class WriteOptions:
         content_type: the media type; None leaves it to the service.
         metadata: the user's own key-value pairs.
         storage_class: the service's word for a tier.
-        sha256: the body's SHA-256 in hexadecimal digits, where it is known already; spares computing it again.
     """
 
     if_match: str | None = None
@@ -120,7 +119,6 @@ class WriteOptions:
     content_type: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     storage_class: str | None = None
-    sha256: str | None = None
 
     @property
     def conditional(self) -> bool:
@@ -164,7 +162,6 @@ class Backend(Protocol):
     Attributes:
         scheme: the canonical URI scheme.
         uses_http: whether its operations are HTTP exchanges; if not, they are blocking system calls.
-        signs_bodies: whether a write needs the SHA-256 of its body (`WriteOptions.sha256`).
         min_part_size, max_part_size, max_parts: the service's limits for writes in parts; bytes, bytes, count.
         delete_batch_size: locations that `delete_batch` takes at most.
 
@@ -174,7 +171,6 @@ class Backend(Protocol):
 
     scheme: str
     uses_http: bool
-    signs_bodies: bool
     min_part_size: int
     max_part_size: int
     max_parts: int

@@ -23,7 +23,6 @@ class Store:
         self.policy = policy
         self.scheme = backend.scheme
         self.uses_http = backend.uses_http
-        self.signs_bodies = backend.signs_bodies
         self.min_part_size = backend.min_part_size
         self.max_part_size = backend.max_part_size
         self.max_parts = backend.max_parts

@@ -46,7 +46,6 @@ class Batch(Generic[Input, Result]):
         item: makes of the index, the input and the operation's result what goes to the consumer.
         uri_of: the URI of an input, for items of failures.
         uses_http: tells whether an input's operation is made of HTTP exchanges.
-        prepare: work on an input that is better done in the consumer's thread, beside the engine's; if it fails, so will the operation.
         size_of: bytes of an input where they are known before (writes), else None.
         concurrency: operations in flight; None leaves the choice to the library.
         ordered: hand results over in the order of the inputs.
@@ -57,7 +56,6 @@ class Batch(Generic[Input, Result]):
     item: Callable[[int, Input, Result], Item]
     uri_of: Callable[[Input], str]
     uses_http: Callable[[Input], bool]
-    prepare: Callable[[Input], Input] | None = None
     size_of: Callable[[Input], int] | None = None
     concurrency: int | None = None
     ordered: bool = False
@@ -71,15 +69,6 @@ class Batch(Generic[Input, Result]):
             return Item(index, self.uri_of(value), error=error)
         except Exception as error:
             return Item(index, str(value), error=_Defect(error))
-
-    def prepared(self, value: Input) -> Input:
-        """The input after `prepare`; as it is where that fails, since failures belong to the operation."""
-        if self.prepare is None:
-            return value
-        try:
-            return self.prepare(value)
-        except Exception:
-            return value
 
 
 class _Defect(HeadraceError):
@@ -182,7 +171,7 @@ def run_batch(session: Session, batch: Batch[Input, Any], inputs: Iterable[Input
     source = enumerate(inputs)
 
     def feed() -> None:
-        for kind, tasks in _draw(batch, window, source).items():
+        for kind, tasks in _draw(window, source).items():
             if kind not in engines:
                 engines[kind] = kind(session, batch.perform, delivered.put)
                 _log.debug("batch: %d operations at once, by %s", window.at_once, kind.__name__)
@@ -216,17 +205,14 @@ def _next_items(here: _AnyEngine | None, delivered: queue.SimpleQueue[list[Item]
     return delivered.get()
 
 
-def _draw(
-    batch: Batch[Input, Any], window: _Window[Input], source: Iterator[tuple[int, Input]]
-) -> dict[type[_AnyEngine], list[tuple[int, Input]]]:
+def _draw(window: _Window[Input], source: Iterator[tuple[int, Input]]) -> dict[type[_AnyEngine], list[tuple[int, Input]]]:
     """Draw as many inputs as there is room for, sorted by the kind of engine that they go to."""
     tasks: dict[type[_AnyEngine], list[tuple[int, Input]]] = {}
     for _ in range(window.room()):
         task = next(source, None)
         if task is None:
             break
-        kind = window.draw(task[1])
-        tasks.setdefault(kind, []).append(task if kind is not RemoteLoopEngine else (task[0], batch.prepared(task[1])))
+        tasks.setdefault(window.draw(task[1]), []).append(task)
     return tasks
 
 

@@ -6,8 +6,7 @@ What runs a batch, asyncio with it, is imported by the first batch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from hashlib import sha256
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from headrace import memory
 from headrace.backends.protocol import Fetched, WriteOptions
@@ -22,16 +21,6 @@ if TYPE_CHECKING:
     from headrace.transfer.batch import Batch
 
 __all__ = ["gets", "puts", "stats", "write_options"]
-
-
-_HASHED_AHEAD = 1 << 20
-
-
-class _Hashed(NamedTuple):
-    """A body whose SHA-256 was computed in the consumer's thread, beside the event loop, which has enough to do."""
-
-    body: memoryview
-    sha256: str
 
 
 def write_options(
@@ -73,26 +62,17 @@ def puts(session: Session, *, concurrency: int | None, on_error: str) -> Batch[t
     """The batch behind ``put_many``."""
     from headrace.transfer.batch import Batch
 
+    options = WriteOptions()
+
     def operation(item: tuple[URI, Any]) -> Operation[ObjectInfo]:
         uri, data = item
         store, location = session.locate_object(uri)
-        if isinstance(data, _Hashed):
-            return store.put(location, [data.body], WriteOptions(sha256=data.sha256))
-        return store_body(store, location, memory.source(data), WriteOptions(), session.write_plan)
-
-    def prepare(item: tuple[URI, Any]) -> tuple[URI, Any]:
-        uri, data = item
-        store, _ = session.locate_object(uri)
-        body = memory.source(data)
-        if not store.signs_bodies or body.nbytes > _HASHED_AHEAD:
-            return item
-        return uri, _Hashed(body, sha256(body).hexdigest())
+        return store_body(store, location, memory.source(data), options, session.write_plan)
 
     return Batch(
         operation=operation,
         item=lambda index, item, info: Item(index, str(item[0]), info=info),
-        prepare=prepare,
-        size_of=lambda item: item[1].body.nbytes if isinstance(item[1], _Hashed) else memory.source(item[1]).nbytes,
+        size_of=lambda item: memory.source(item[1]).nbytes,
         uses_http=lambda item: session.uses_http(item[0]),
         concurrency=_checked(concurrency),
         raise_errors=_raises(on_error),

@@ -153,18 +153,6 @@ def test_a_file_has_a_checksum_too(make_backend: MakeBackend, tmp_path: Path) ->
     assert headers["x-amz-checksum-crc32c"] == "yZRlqg=="
 
 
-def test_a_hash_that_is_known_is_not_computed_again(backend: S3Backend) -> None:
-    known = "0" * 64
-    assert sent_by(backend.put(PLACE, BODY, WriteOptions(sha256=known))).headers["x-amz-content-sha256"] == known
-
-
-def test_a_body_that_is_signed_needs_no_other_checksum(make_backend: MakeBackend) -> None:
-    for endpoint, expected in [("http://s3.test", None), ("https://s3.test", "yZRlqg==")]:
-        backend = make_backend(endpoint_url=endpoint)
-        assert sent_by(backend.put(PLACE, BODY, PLAIN)).headers.get("x-amz-checksum-crc32c") == expected
-        assert sent_by(backend.get(PLACE, Landing())).headers["x-amz-checksum-mode"] == "ENABLED"
-
-
 def test_no_checksums(make_backend: MakeBackend) -> None:
     for _, operation in verbs(make_backend(checksum="none")):
         assert not any("checksum" in name for name in sent_by(operation).headers)

@@ -38,7 +38,6 @@ class FilesystemBackend(ABC):
 
     scheme = ""
     uses_http = False
-    signs_bodies = False
     min_part_size = 1
     max_part_size = sys.maxsize
     max_parts = sys.maxsize

@@ -68,10 +68,9 @@ class S3Backend:
             common["x-amz-request-payer"] = "requester"
         addressing = Addressing(options.endpoint_url, options.addressing)
         self._exchange = Exchange(addressing, options.region, source, sign_payload=options.sign_payload, common_headers=common)
-        self.signs_bodies = self._exchange.signs_payload
         self._checksum = "crc32c" if options.checksum == "auto" else options.checksum
         # A signature over the body is a checksum that the service verifies: another one would only cost time.
-        self._write_checksum = "none" if options.checksum == "auto" and self.signs_bodies else self._checksum
+        self._write_checksum = "none" if options.checksum == "auto" and self._exchange.signs_payload else self._checksum
         self._encryption = encryption_headers(options.sse)
         self._customer_key = customer_key_headers(options.sse)
         self._copy_source_key = customer_key_headers(options.sse, "x-amz-copy-source-")
@@ -148,7 +147,6 @@ class S3Backend:
             location.key,
             headers=headers,
             body=body,
-            hashed=options.sha256,
             repeatable=not options.conditional,
         )
         if reply.status >= 300:

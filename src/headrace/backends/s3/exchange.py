@@ -97,15 +97,11 @@ class Exchange:
         query: Iterable[tuple[str, str]] = (),
         headers: Mapping[str, str] | None = None,
         body: Body = (),
-        hashed: str | None = None,
         place: Placement | None = None,
         repeatable: bool | None = None,
     ) -> Operation[Reply]:
-        """One exchange, signed; ``hashed`` is the body's SHA-256 where it is known. The reply may have any status."""
-        if not body:
-            hashed = EMPTY_SHA256
-        elif hashed is None or not self.signs_payload:
-            hashed = yield from self._hash(body)
+        """One exchange, signed. The reply may have any status."""
+        hashed = (yield from self._hash(body)) if body else EMPTY_SHA256
         unsigned = _Unsigned(method, bucket, encode_path(key), canonical_query(query) if query else "", headers or {}, body, hashed)
         for correction in range(_CORRECTIONS):
             credentials = None
