@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from time import sleep, time
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 from botocore.credentials import ReadOnlyCredentials, RefreshableCredentials  # type: ignore[import-untyped]
@@ -112,7 +113,7 @@ class TestStaticSource:
 
 
 class TestEnvironmentSource:
-    ENVIRON = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "hidden-secret"}
+    ENVIRON: ClassVar = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "hidden-secret"}
 
     def test_long_lived_keys(self) -> None:
         assert EnvironmentSource(self.ENVIRON | {"AWS_SESSION_TOKEN": ""}).refresh() == KEYS
@@ -341,7 +342,7 @@ class TestBotocoreSource:
 
 
 class TestChain:
-    ENVIRON = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "hidden-secret"}
+    ENVIRON: ClassVar = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "hidden-secret"}
 
     def test_code_before_profile_before_environment_before_the_rest(self) -> None:
         assert isinstance(chain(credentials=KEYS, profile="other", environ=self.ENVIRON), StaticSource)
