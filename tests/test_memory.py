@@ -98,6 +98,24 @@ class TestFresh:
         assert kept <= 24
 
     @on_linux
+    def test_a_large_mapping_is_kept_for_the_next_call_of_its_size_and_no_longer(self) -> None:
+        view = fresh(64 * MIB)
+        address = address_of(view)
+        del view
+        view = fresh(64 * MIB)
+        assert address_of(view) == address
+        del view
+        other = fresh(32 * MIB)
+        assert mapping_at(address) is None or mapping_at(address) == mapping_at(address_of(other))
+
+    @on_linux
+    def test_the_largest_mappings_are_not_kept(self) -> None:
+        view = fresh(300 * MIB)
+        address = address_of(view)
+        del view
+        assert mapping_at(address) is None
+
+    @on_linux
     @pytest.mark.parametrize("n", [8 * MIB, 16 * MIB])
     def test_a_forked_child_has_memory_of_its_own(self, n: int) -> None:
         view = fresh(n)

@@ -22,7 +22,8 @@ __all__ = ["aligned", "destination", "fresh", "source"]
 
 _HUGE_PAGE = 2 << 20
 _MAPPED_FROM = 4 << 20
-_RECYCLED_UP_TO = 8 << 20
+_RECYCLED_UP_TO = 256 << 20
+_RECYCLED_IN_PAIRS_UP_TO = 8 << 20
 _MADV_HUGEPAGE: int | None = getattr(mmap, "MADV_HUGEPAGE", None)
 _MADV_FREE: int | None = getattr(mmap, "MADV_FREE", None)
 
@@ -30,8 +31,9 @@ _MADV_FREE: int | None = getattr(mmap, "MADV_FREE", None)
 def fresh(n: int) -> memoryview:
     """Return ``n`` bytes of writable memory with arbitrary content.
 
-    From 4 MiB on it is a private mapping of huge pages, which goes back to the system with the last view of it; up to two of
-    them of at most 8 MiB are kept for the next call, and the kernel may take those back whenever it needs memory.
+    From 4 MiB on it is a private mapping of huge pages. With the last view of it, it is kept for the next call of the same size: one
+    of at most 256 MiB, or two of at most 8 MiB. The kernel takes the memory of those back whenever it needs some, and a call of another
+    size gives them up; larger ones go back to the system at once.
 
     Raises:
         MemoryError: there is not so much.
@@ -100,8 +102,8 @@ class _Mapping(NamedTuple):
     size: int
 
 
-# The size of the memory that is kept without use is at most two times _RECYCLED_UP_TO. A deque, because appending drops the oldest
-# and, like popping, is atomic: garbage collection may recycle in the middle of anything, so no lock can be held here.
+# A deque, because appending drops the oldest and, like popping and clearing, is atomic: garbage collection may recycle in the middle of
+# anything, so no lock can be held here.
 _idle: deque[_Mapping] = deque(maxlen=2)
 
 
@@ -132,6 +134,8 @@ def _recycle(mapping: _Mapping) -> None:
     if _MADV_FREE is not None:
         with contextlib.suppress(OSError):  # a kernel that keeps the pages until the mapping is dropped
             mapping.pages.madvise(_MADV_FREE)
+    if mapping.size > _RECYCLED_IN_PAIRS_UP_TO:
+        _idle.clear()
     _idle.append(mapping)
 
 
