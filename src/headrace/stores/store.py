@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from headrace.backends.protocol import Backend, Body, Fetched, Landing, Page, Part, Upload, UploadInfo, WriteOptions
 from headrace.errors import HeadraceError, NotFound, ObjectChanged
@@ -48,7 +49,7 @@ class Store:
 
     def put(self, location: Location, body: Body, options: WriteOptions) -> Operation[ObjectInfo]:
         """Write an object in one piece."""
-        attempt = lambda: self.backend.put(location, body, options)  # noqa: E731
+        attempt = partial(self.backend.put, location, body, options)
         return retrying(attempt, self.policy, location, "put", repeatable=not options.conditional)
 
     def delete(self, location: Location) -> Operation[None]:
@@ -75,7 +76,7 @@ class Store:
 
     def copy(self, source: Location, destination: Location, options: WriteOptions) -> Operation[ObjectInfo]:
         """Copy within the service."""
-        attempt = lambda: self.backend.copy(source, destination, options)  # noqa: E731
+        attempt = partial(self.backend.copy, source, destination, options)
         return retrying(attempt, self.policy, source, "copy", repeatable=not options.conditional)
 
     def start_upload(self, location: Location, options: WriteOptions) -> Operation[Upload]:
@@ -125,12 +126,12 @@ class Store:
 
     def create_container(self, location: Location) -> Operation[None]:
         """Create a container."""
-        attempt = lambda: self.backend.create_container(location)  # noqa: E731
+        attempt = partial(self.backend.create_container, location)
         return retrying(attempt, self.policy, location, "create_container", repeatable=False)
 
     def delete_container(self, location: Location) -> Operation[None]:
         """Delete an empty container."""
-        attempt = lambda: self.backend.delete_container(location)  # noqa: E731
+        attempt = partial(self.backend.delete_container, location)
         return retrying(attempt, self.policy, location, "delete_container", repeatable=False)
 
     def list_containers(self, location: Location) -> Operation[Sequence[BucketInfo]]:
@@ -139,7 +140,7 @@ class Store:
 
     def presign(self, location: Location, *, method: str, expires: int) -> Operation[str]:
         """Sign a URL."""
-        attempt = lambda: self.backend.presign(location, method=method, expires=expires)  # noqa: E731
+        attempt = partial(self.backend.presign, location, method=method, expires=expires)
         return retrying(attempt, self.policy, location, "presign")
 
 
