@@ -135,7 +135,7 @@ class AsyncTransport:
     async def _connect(self, origin: Origin) -> AsyncConnection:
         settings, loop = self.settings, self._loop
         proxy = choose_proxy(origin, settings.proxy)
-        context = client_context(settings.ca_bundle, settings.verify_tls) if origin.scheme == "https" else None
+        context = client_context(settings.ca_bundle, verify=settings.verify_tls) if origin.scheme == "https" else None
         host, port = (proxy.host, proxy.port) if proxy else (origin.host, origin.port)
         try:
             async with asyncio.timeout(settings.connect_timeout):

@@ -389,7 +389,7 @@ class BlockingTransport:
             if origin.scheme == "https":
                 if proxy:
                     _open_tunnel(sock, origin, proxy, settings)
-                context = client_context(settings.ca_bundle, settings.verify_tls)
+                context = client_context(settings.ca_bundle, verify=settings.verify_tls)
                 # An end without notice is an error: a body that lasts until the end may have been cut.
                 sock = context.wrap_socket(sock, server_hostname=origin.host, do_handshake_on_connect=False, suppress_ragged_eofs=False)
                 if lane is not None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from headrace.http.blocking import BlockingTransport, Lane
-from headrace.http.effects import Call, Cancelled, Effect, Operation, Parallel, Send, Sleep
+from headrace.http.effects import Call, Cancelled, Effect, Operation, Parallel, Send
 
 __all__ = ["Crew", "run_blocking"]
 
@@ -44,14 +44,12 @@ def run_blocking(operation: Operation[T], transport: BlockingTransport, crew: Cr
 
 
 def _perform(effect: Effect, transport: BlockingTransport, crew: Crew, lane: Lane | None) -> Any:
-    kind = type(effect)
-    if kind is Send:
-        return transport.exchange(effect, lane)  # type: ignore[arg-type]
-    if kind is Call:
-        return effect.function()  # type: ignore[union-attr]
-    if kind is Parallel:
-        return crew.perform(effect, transport, lane)  # type: ignore[arg-type]
-    assert isinstance(effect, Sleep)
+    if isinstance(effect, Send):
+        return transport.exchange(effect, lane)
+    if isinstance(effect, Call):
+        return effect.function()
+    if isinstance(effect, Parallel):
+        return crew.perform(effect, transport, lane)
     if lane is None:
         return time.sleep(effect.seconds)
     return lane.stopped.wait(effect.seconds)

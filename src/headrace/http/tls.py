@@ -15,7 +15,7 @@ _log = logging.getLogger("headrace")
 
 
 @functools.lru_cache(maxsize=32)
-def client_context(ca_bundle: str | None, verify: bool) -> ssl.SSLContext:  # noqa: FBT001 - a cache key, not an interface
+def client_context(ca_bundle: str | None, *, verify: bool) -> ssl.SSLContext:
     """The context for outgoing connections; one for each combination, since loading certificates takes milliseconds.
 
     Args:
@@ -36,8 +36,9 @@ def client_context(ca_bundle: str | None, verify: bool) -> ssl.SSLContext:  # no
 
 
 def _trusting_only(ca_bundle: str) -> ssl.SSLContext:
-    place = {"capath": ca_bundle} if os.path.isdir(ca_bundle) else {"cafile": ca_bundle}
     try:
-        return ssl.create_default_context(**place)  # type: ignore[arg-type]
+        if os.path.isdir(ca_bundle):
+            return ssl.create_default_context(capath=ca_bundle)
+        return ssl.create_default_context(cafile=ca_bundle)
     except (OSError, ssl.SSLError) as error:
         raise InvalidOption(f"ca_bundle {ca_bundle!r} cannot be used: {error}", hint="Give a PEM file of trusted certificates.") from error
