@@ -14,6 +14,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, It
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
+from headrace import memory
 from headrace.errors import HeadraceError
 from headrace.http.effects import Operation
 from headrace.models import Item
@@ -129,7 +130,7 @@ class _Window(Generic[Input]):
         if batch.size_of is not None:
             self._learn(batch.size_of(value))
         self.local = not batch.uses_http(value)
-        return CallerEngine if self.local else ThreadEngine if self.large else RemoteLoopEngine
+        return ThreadEngine if self.large else CallerEngine if self.local else RemoteLoopEngine
 
     def take(self, item: Item) -> None:
         """Take note of an item that the consumer gets now."""
@@ -165,6 +166,7 @@ def run_batch(session: Session, batch: Batch[Input, Any], inputs: Iterable[Input
     Raises:
         HeadraceError: the first failure, unless failures are wanted as items.
     """
+    memory.retain_heap()
     window = _Window(batch, session.options.memory_budget)
     delivered: queue.SimpleQueue[list[Item]] = queue.SimpleQueue()
     engines: dict[type[_AnyEngine], _AnyEngine] = {}
@@ -220,6 +222,7 @@ async def run_batch_async(
     session: Session, batch: Batch[Input, Any], inputs: Iterable[Input] | AsyncIterable[Input]
 ) -> AsyncIterator[Item]:
     """Run a batch in the running event loop; see `run_batch`."""
+    memory.retain_heap()
     window = _Window(batch, session.options.memory_budget)
     delivered: asyncio.Queue[list[Item]] = asyncio.Queue()
     engine = LoopEngine(session.transport_here(), batch.perform, delivered.put_nowait)

@@ -7,7 +7,9 @@ which spend their time in the kernel, without the GIL.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import queue
+import resource
 import threading
 import time
 from collections import deque
@@ -17,7 +19,7 @@ from typing import Any, Protocol, TypeAlias
 from headrace.http.asynchronous import AsyncTransport
 from headrace.http.blocking import Lane
 from headrace.http.codec import Reply
-from headrace.http.crew import run_blocking
+from headrace.http.crew import run_abreast, run_blocking
 from headrace.http.effects import Cancelled, Operation
 from headrace.http.flight import Flight
 from headrace.models import Item
@@ -33,6 +35,20 @@ Deliver: TypeAlias = "Callable[[list[Item]], object]"
 _CHUNK = 16
 _CHUNK_SECONDS = 2e-3
 _WORTH_A_THREAD = 150e-6
+
+
+if hasattr(resource, "RUSAGE_THREAD"):
+
+    def _waits() -> int:
+        """How often this thread has waited for something so far: a disk, a network file system, a lock."""
+        return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+
+else:
+    _seen = itertools.count()
+
+    def _waits() -> int:
+        """More each time: where the system does not tell, every operation may have waited."""
+        return next(_seen)
 
 
 class Engine(Protocol):
@@ -83,7 +99,7 @@ class ThreadEngine:
 
 
 class CallerEngine:
-    """Performs system calls in the consumer's own thread when it asks for results, until they turn out to take long.
+    """Performs system calls in the consumer's own thread when it asks for results, until they turn out to wait for something.
 
     A small file in the page cache is read in less time than it takes to hand it from one thread to another. What really waits, for a
     disk or a network file system, goes to threads from then on.
@@ -94,7 +110,7 @@ class CallerEngine:
         self._perform = perform
         self._threads = ThreadEngine(session, perform, deliver)
         self._todo: deque[tuple[int, Any]] = deque()
-        self._at_once = 1
+        self._at_once = self._chunk = 1
         self._slow_chunks = 0
 
     def feed(self, tasks: list[tuple[int, Any]], at_once: int) -> None:
@@ -107,19 +123,23 @@ class CallerEngine:
 
     def work(self) -> list[Item]:
         """Perform some operations now; nothing if there are none, or threads have them."""
-        if not self._todo:
+        todo = self._todo
+        if not todo:
             return []
-        items: list[Item] = []
-        begun, elapsed = time.perf_counter(), 0.0
-        while self._todo and len(items) < _CHUNK and elapsed < _CHUNK_SECONDS:
-            items.append(run_blocking(self._perform(*self._todo.popleft()), self._session.transport, self._session.crew))
-            elapsed = time.perf_counter() - begun
-        # Twice in a row, because the system may stop this thread for a moment at any time.
-        self._slow_chunks = self._slow_chunks + 1 if elapsed > _WORTH_A_THREAD * len(items) else 0
+        perform, session = self._perform, self._session
+        begun, waits = time.perf_counter(), _waits()
+        operations = [perform(*todo.popleft()) for _ in range(min(len(todo), self._chunk))]
+        items = run_abreast(operations, session.transport, session.crew)
+        self._judge(time.perf_counter() - begun, len(items), waited=_waits() > waits)
+        return items
+
+    def _judge(self, elapsed: float, count: int, *, waited: bool) -> None:
+        # Twice in a row, because anybody waits now and then, for a page or a lock.
+        self._slow_chunks = self._slow_chunks + 1 if waited and elapsed > _WORTH_A_THREAD * count else 0
+        self._chunk = min(2 * self._chunk, _CHUNK) if elapsed < _CHUNK_SECONDS / 2 else max(1, self._chunk // 2)
         if self._slow_chunks == 2 and self._todo:
             rest, self._todo = list(self._todo), deque()
             self._threads.feed(rest, self._at_once)
-        return items
 
     def stop(self) -> None:
         """See `Engine.stop`."""
