@@ -19,7 +19,7 @@ class Settings:
 
     connect_timeout: float = 10.0
     stall_timeout: float = 30.0
-    max_connections: int = 64
+    max_connections: int = 128
     ca_bundle: str | None = None
     verify_tls: bool = True
     proxy: str | None = None

@@ -70,10 +70,13 @@ class ThreadEngine:
         self._deliver = deliver
         self._todo: queue.SimpleQueue[tuple[int, Any] | None] = queue.SimpleQueue()
         self._lanes: list[Lane] = []
+        self._lock = threading.Lock()
         self._fed = 0
+        self._at_once = 0
 
     def feed(self, tasks: list[tuple[int, Any]], at_once: int) -> None:
         """See `Engine.feed`."""
+        self._at_once = at_once
         for task in tasks:
             self._todo.put(task)
         self._fed += len(tasks)
@@ -84,17 +87,26 @@ class ThreadEngine:
 
     def _work(self, lane: Lane) -> None:
         session, perform = self._session, self._perform
-        while (task := self._todo.get()) is not None and not lane.stopped.is_set():
+        while not self._leaves(lane) and (task := self._todo.get()) is not None and not lane.stopped.is_set():
             try:
                 self._deliver([run_blocking(perform(*task), session.transport, session.crew, lane)])
             except Cancelled:
                 return
 
+    def _leaves(self, lane: Lane) -> bool:
+        """Whether there are more threads than there may be, and this is the one to go."""
+        with self._lock:
+            surplus = len(self._lanes) > self._at_once
+            if surplus:
+                self._lanes.remove(lane)
+            return surplus
+
     def stop(self) -> None:
         """See `Engine.stop`."""
-        for lane in self._lanes:
+        lanes = list(self._lanes)
+        for lane in lanes:
             lane.stop()
-        for _ in self._lanes:
+        for _ in lanes:
             self._todo.put(None)
 
 
