@@ -10,6 +10,7 @@ import select
 import socket
 import ssl
 import struct
+import sys
 import threading
 import time
 import weakref
@@ -28,6 +29,9 @@ from headrace.http.tls import client_context
 __all__ = ["BlockingTransport", "Connection", "Lane", "Settings"]
 
 _RECEIVE_AT_ONCE = 4 << 20
+_WAKE_AT = 512 << 10
+# Linux alone keeps a receive window that is large enough for the mark (tcp_set_rcvlowat).
+_WAKES_LATE = sys.platform == "linux"
 _SEND_AT_ONCE = 1 << 20
 _JOIN_BELOW = 256 << 10
 _CONTINUE_SECONDS = 1.0
@@ -221,20 +225,29 @@ class Connection:
 
     def _receive_some(self, reply: Reply) -> None:
         buffer = reply.buffer()
-        wanted = min(len(buffer), _RECEIVE_AT_ONCE)
         try:
             if self._is_tls or not reply.exact:
-                count = self.socket.recv_into(buffer, wanted)
+                count = self.socket.recv_into(buffer, min(len(buffer), _RECEIVE_AT_ONCE))
             else:
-                # Inside a body of known length the kernel fills the buffer without waking Python for every segment.
-                # At the time limit it gives what has come, so that a slow body is progress.
-                count = self.socket.recv_into(buffer, wanted, socket.MSG_WAITALL)
+                count = self._receive_body(buffer)
         except (BlockingIOError, TimeoutError) as error:
             self._check_moving(error, reply)
         except (OSError, ValueError) as error:
             raise self._failure(error, reply) from error
         else:
             self._take(reply, count)
+
+    def _receive_body(self, buffer: memoryview) -> int:
+        """Let the kernel fill a body's memory, without waking Python for every segment; at the time limit it gives what has come."""
+        if not _WAKES_LATE or len(buffer) < 2 * _WAKE_AT:
+            return self.socket.recv_into(buffer, min(len(buffer), _RECEIVE_AT_ONCE), socket.MSG_WAITALL)
+        # Inside that call it would still wake this thread for every segment, to copy it. It can wait until more has come, but not for
+        # more than will come: the end of the body is received as above.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, _WAKE_AT)
+        try:
+            return self.socket.recv_into(buffer, min(len(buffer) - _WAKE_AT, _RECEIVE_AT_ONCE), socket.MSG_WAITALL)
+        finally:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
 
     def _take(self, reply: Reply, count: int) -> None:
         if count == 0:
