@@ -153,11 +153,10 @@ def _checksum(headers: Mapping[str, str]) -> str | None:
     if encoded is None or "-" in encoded or headers.get("x-amz-checksum-type") == "COMPOSITE":
         return None
     import base64
-    import binascii
 
     try:
         return f"crc32c:{base64.b64decode(encoded, validate=True).hex()}"
-    except binascii.Error:
+    except ValueError:
         raise ProtocolError(f"x-amz-checksum-crc32c {encoded[:40]!r} is not base64") from None
 
 
