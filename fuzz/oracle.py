@@ -51,9 +51,9 @@ def fresh_memory(reply: Reply) -> memoryview:
     return memoryview(bytearray(reply.length))
 
 
-def feed(data: bytes, *, method: str = "GET", place: Placement | None = None, pieces: Sequence[int] = ()) -> Fed:
+def feed(data: bytes, *, method: str = "GET", place: Placement | None = None, limit: int | None = None, pieces: Sequence[int] = ()) -> Fed:
     """Feed bytes, in pieces of the given sizes over and over, as a socket would; then close."""
-    reply = Reply(method, scratch(), place)
+    reply = Reply(method, scratch(), place, limit)
     position, turn = 0, 0
     while not reply.complete and position < len(data):
         buffer = reply.buffer()

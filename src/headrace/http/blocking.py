@@ -87,7 +87,7 @@ class Connection:
             Exception: what ``send.place`` raised.
         """
         request = send.request
-        reply = send.reply = Reply(request.method, self._scratch, send.place)
+        reply = send.reply = Reply(request.method, self._scratch, send.place, send.limit)
         all_sent = self._send(request, reply)
         while not reply.complete:
             self._receive_some(reply)

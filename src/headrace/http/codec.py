@@ -20,7 +20,7 @@ HEAD_LIMIT = 64 << 10
 """Bytes that the status line and headers of a reply may have."""
 
 METADATA_LIMIT = 64 << 20
-"""Bytes that a reply without a placement may have: listings and the like, not objects."""
+"""Bytes that a reply may have, if nobody says otherwise: without a placement it is a listing or the like, not an object."""
 
 _ERROR_BODY_LIMIT = 1 << 20
 _INTERIM_LIMIT = 16
@@ -71,6 +71,12 @@ def scratch() -> memoryview:
 class Reply:
     """One HTTP reply, as it arrives.
 
+    Args:
+        method: what was asked with; a reply to HEAD or CONNECT has no body.
+        memory_for_head: see `scratch`.
+        place: see `Placement`; without it a body gets fresh memory.
+        limit: bytes that a successful body may have whose length the head does not tell; by default `METADATA_LIMIT`.
+
     Attributes:
         status: the status code; 0 until the head is complete.
         headers: lower-case names; the values of a repeated header are joined by ``", "``.
@@ -85,6 +91,7 @@ class Reply:
         "_chunk",
         "_filled",
         "_grown",
+        "_limit",
         "_method",
         "_place",
         "_scratch",
@@ -98,8 +105,9 @@ class Reply:
         "status",
     )
 
-    def __init__(self, method: str, memory_for_head: memoryview, place: Placement | None = None) -> None:
+    def __init__(self, method: str, memory_for_head: memoryview, place: Placement | None = None, limit: int | None = None) -> None:
         self._method = method
+        self._limit = METADATA_LIMIT if limit is None else limit
         self._scratch = memory_for_head
         self._place = place
         self._state = _HEAD
@@ -304,10 +312,9 @@ class Reply:
 
     def _grow(self, piece: memoryview) -> None:
         assert self._grown is not None
-        if self._place is None or self.status >= 300:
-            limit = METADATA_LIMIT if self.status < 300 else _ERROR_BODY_LIMIT
-            if len(self._grown) + len(piece) > limit:
-                raise ProtocolError(f"a reply of more than {limit} bytes where so many make no sense", status=self.status)
+        limit = self._limit if self.status < 300 else _ERROR_BODY_LIMIT
+        if len(self._grown) + len(piece) > limit:
+            raise ProtocolError(f"a reply of more than {limit} bytes where so many make no sense", status=self.status)
         self._grown += piece
         self.received = len(self._grown)
 

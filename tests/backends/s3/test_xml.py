@@ -96,7 +96,7 @@ def test_what_could_define_entities_is_refused(document: str, encoding: str) -> 
 
 @pytest.mark.parametrize(
     "bomb",
-    [b"<a>" * 400_000, b"<a>" + b"<a/>" * 600_000 + b"</a>", b"<a>" + b"x" * (17 << 20) + b"</a>"],
+    [b"<a>" * 100_000, b"<a>" + b"<a/>" * 600_000 + b"</a>", b"<a>" + b"x" * (17 << 20) + b"</a>"],
     ids=["deep", "wide", "long"],
 )
 def test_documents_that_no_service_sends_are_refused(bomb: bytes) -> None:
@@ -130,7 +130,8 @@ def test_sizes_that_are_none(size: str) -> None:
 
 
 def test_a_time_without_a_zone_is_taken_as_utc() -> None:
-    body = b"<ListBucketResult><Contents><Key>k</Key><Size>1</Size><LastModified>0001-01-01T00:00:00</LastModified></Contents></ListBucketResult>"
+    entry = b"<Contents><Key>k</Key><Size>1</Size><LastModified>0001-01-01T00:00:00</LastModified></Contents>"
+    body = b"<ListBucketResult>" + entry + b"</ListBucketResult>"
     assert xml.parse_listing(memoryview(body))[0][0].last_modified == datetime(1, 1, 1, tzinfo=UTC)
 
 

@@ -100,7 +100,7 @@ class S3Backend:
             return landing.place(object_info(location.uri, reply.headers, size), first, count)
 
         try:
-            reply = yield from self._exchange.send("GET", location.container, location.key, headers=headers, place=place)
+            reply = yield from self._exchange.send("GET", location.container, location.key, headers=headers, place=place, limit=length)
         except HeadraceError:
             landing.received = arriving.received if arriving is not None else 0
             raise

@@ -98,6 +98,7 @@ class Exchange:
         headers: Mapping[str, str] | None = None,
         body: Body = (),
         place: Placement | None = None,
+        limit: int | None = None,
         repeatable: bool | None = None,
     ) -> Operation[Reply]:
         """One exchange, signed. The reply may have any status."""
@@ -110,7 +111,7 @@ class Exchange:
             request = self._sign(unsigned, credentials)
             if repeatable is not None:
                 request.repeatable = repeatable
-            reply: Reply = yield Send(request, place)
+            reply: Reply = yield Send(request, place, limit)
             if reply.status < 300:
                 if body:
                     self._writable.add(bucket)
