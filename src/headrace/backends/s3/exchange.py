@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ __all__ = ["Exchange"]
 _log = logging.getLogger("headrace")
 
 _DEFAULT_REGION = "us-east-1"
+_REGION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _HASH_ELSEWHERE_FROM = 1 << 20
 _ASK_FIRST_FROM = 1 << 20
 _CORRECTIONS = 3
@@ -199,8 +201,9 @@ class Exchange:
         return current is None or current != credentials
 
     def _correct_region(self, reply: Reply, bucket: str) -> bool:
-        region = reply.headers.get("x-amz-bucket-region") or _region_in(reply)
-        if not bucket or not region or region == self.region(bucket):
+        region = reply.headers.get("x-amz-bucket-region") or _region_in(reply) or ""
+        # It becomes a part of a host name: anything else would lead elsewhere than to the service.
+        if not bucket or region == self.region(bucket) or _REGION.fullmatch(region) is None:
             return False
         _log.info("bucket %s is in region %s, not %s", bucket, region, self.region(bucket))
         self._regions[bucket] = region

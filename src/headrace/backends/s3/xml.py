@@ -108,7 +108,7 @@ class ListedObject(NamedTuple):
 def parse_listing(body: memoryview) -> tuple[list[ListedObject], list[str], str | None]:
     """Objects, common prefixes and the continuation token of a ListObjectsV2 reply."""
     root = _document(body, "ListBucketResult")
-    decode = unquote_plus if text_of(root, "EncodingType") == "url" else str
+    decode = _unquoted if text_of(root, "EncodingType") == "url" else str
     objects = [
         ListedObject(
             decode(text_of(element, "Key")),
@@ -121,6 +121,11 @@ def parse_listing(body: memoryview) -> tuple[list[ListedObject], list[str], str 
     ]
     prefixes = [decode(text_of(element, "Prefix")) for element in root.iterfind("CommonPrefixes")]
     return objects, prefixes, _continuation(root, "NextContinuationToken")
+
+
+def _unquoted(text: str) -> str:
+    # A key whose bytes are not UTF-8 must not become the name of another one.
+    return unquote_plus(text, errors="surrogateescape")
 
 
 def _continuation(root: Element, name: str) -> str | None:
@@ -216,10 +221,13 @@ class ListedUpload(NamedTuple):
 def parse_uploads(body: memoryview) -> tuple[list[ListedUpload], tuple[str, str] | None]:
     """The uploads of a ListMultipartUploads reply, and the key and upload markers that continue it."""
     root = _document(body, "ListMultipartUploadsResult")
-    decode = unquote_plus if text_of(root, "EncodingType") == "url" else str
+    decode = _unquoted if text_of(root, "EncodingType") == "url" else str
     uploads = [
         ListedUpload(decode(text_of(element, "Key")), text_of(element, "UploadId"), _moment(text_of(element, "Initiated")))
         for element in root.iterfind("Upload")
     ]
+    if not all(upload.id for upload in uploads):
+        # To abort an upload without a name would be to delete the object.
+        raise ProtocolError("a listing of uploads with one that has no id")
     key_marker = _continuation(root, "NextKeyMarker")
     return uploads, (decode(key_marker), text_of(root, "NextUploadIdMarker")) if key_marker else None
