@@ -19,6 +19,7 @@ from typing import Any, Protocol, runtime_checkable
 from headrace.auth.refreshing import RefreshingSource, refuse_expired
 from headrace.auth.sigv4 import Credentials
 from headrace.errors import CredentialsError, HeadraceError, InvalidOption
+from headrace.http.messages import Secret
 
 __all__ = [
     "BotocoreSource",
@@ -103,15 +104,15 @@ class EnvironmentSource(RefreshingSource):
         return EnvironmentSource, ()
 
     def _fetch(self) -> Credentials:
-        read = self._environ.get
-        missing = [name for name in _KEY_VARIABLES if not read(name)]
+        missing = [name for name in _KEY_VARIABLES if not self._environ.get(name)]
         if missing:
             raise CredentialsError(
                 f"{' and '.join(missing)} not set in the environment",
                 hint="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY together, and AWS_SESSION_TOKEN for temporary credentials",
             )
-        access_key, secret_key = (read(name, "") for name in _KEY_VARIABLES)
-        return Credentials(access_key, secret_key, read("AWS_SESSION_TOKEN") or None, _posix_seconds(read("AWS_CREDENTIAL_EXPIRATION")))
+        access_key, secret_key = (Secret(self._environ.get(name, "")) for name in _KEY_VARIABLES)
+        token, expires = (self._environ.get(name) for name in ("AWS_SESSION_TOKEN", "AWS_CREDENTIAL_EXPIRATION"))
+        return Credentials(access_key, secret_key, token or None, _posix_seconds(expires))
 
 
 class CallableSource(RefreshingSource):

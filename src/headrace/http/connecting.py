@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from headrace.errors import ConnectionFailed, HeadraceError, Stalled
 from headrace.http.messages import Origin
@@ -31,7 +31,7 @@ class Settings:
     max_connections: int = 64
     ca_bundle: str | None = None
     verify_tls: bool = True
-    proxy: str | None = None
+    proxy: str | None = field(default=None, repr=False)  # may hold a password
 
 
 def connect_request(origin: Origin, proxy: Proxy) -> bytes:

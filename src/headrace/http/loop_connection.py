@@ -198,7 +198,8 @@ class AsyncConnection(asyncio.BufferedProtocol):
             if fits_one_write(request):
                 self.begin(send, done)
             else:
-                head = encode_head(request, self.prefix, self.proxy_headers)
+                # Behind a view, since it holds secrets and a traceback may show variables.
+                head = memoryview(encode_head(request, self.prefix, self.proxy_headers))
                 self._expect(send, done)
                 self.transport.write(head)
                 assert send.reply is not None
