@@ -86,7 +86,9 @@ def parse(uri: URI) -> Location:
             raise InvalidURI("no host in the URL", uri=uri)
         return Location(scheme, container, key)
     if not _is_container(container) and (container or key):
-        what = f"{container!r} cannot name a bucket or container" if container else "no bucket or container in the URI"
+        # What has a colon may be keys before the name of the bucket, as some programs write them.
+        named = "this" if ":" in container else repr(container)
+        what = f"{named} cannot name a bucket or container" if container else "no bucket or container in the URI"
         raise InvalidURI(what, uri=uri, hint="Write scheme://container/key.")
     if not _is_scheme(scheme):
         raise InvalidURI(f"{scheme[:40]!r} is not a URI scheme", uri=uri)

@@ -7,11 +7,14 @@ botocore is imported only when it is asked; keys from code or the environment ne
 
 from __future__ import annotations
 
+import functools
 import inspect
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
 from time import time
 from typing import Any, Protocol, runtime_checkable
@@ -175,7 +178,7 @@ class BotocoreSource(RefreshingSource):
         return BotocoreSource, (self.profile,)
 
     def _fetch(self) -> Credentials:
-        with _botocore_errors(self.profile):
+        with _asking_botocore(self.profile):
             session = _botocore_session(self.profile)
             found = session.get_credentials()
             if found is None:
@@ -213,7 +216,7 @@ def region_from_profile(profile: str | None) -> str | None:
     """
     if profile is None and not any(os.path.exists(os.path.expanduser(path)) for path in _shared_files()):
         return None
-    with _botocore_errors(profile):
+    with _asking_botocore(profile):
         region = _botocore_session(profile).get_scoped_config().get("region")
     return str(region) if region else None
 
@@ -276,6 +279,26 @@ def _no_coroutines() -> InvalidOption:
     return InvalidOption("credentials cannot be a coroutine function", hint="Give a plain function; it may block")
 
 
+class _Discretion(logging.Filter):
+    """Keeps from the log what botocore writes at DEBUG level while it is asked for credentials: requests and replies with them."""
+
+    _LOGGERS = ("auth", "awsrequest", "credentials", "crt.auth", "endpoint", "handlers", "httpsession", "parsers", "tokens", "utils")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wanted: ContextVar[bool] = ContextVar("wanted", default=False)
+        for name in self._LOGGERS:
+            logging.getLogger(f"botocore.{name}").addFilter(self)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno > logging.DEBUG or not self.wanted.get()
+
+
+@functools.cache
+def _discretion() -> _Discretion:
+    return _Discretion()
+
+
 def _botocore_session(profile: str | None) -> Any:
     import botocore.session  # type: ignore[import-untyped]
 
@@ -283,14 +306,21 @@ def _botocore_session(profile: str | None) -> Any:
 
 
 @contextmanager
-def _botocore_errors(profile: str | None) -> Iterator[None]:
+def _asking_botocore(profile: str | None) -> Iterator[None]:
+    wanted = _discretion().wanted
+    before, failure = wanted.set(True), None
     try:
         yield
     except HeadraceError:
         raise
     except Exception as error:  # whatever the files, programs and services that botocore asks make it raise
         whose = "AWS credentials" if profile is None else f"the AWS profile {profile!r}"
-        raise CredentialsError(f"botocore could not load {whose}: {type(error).__name__}: {error}") from error
+        failure = CredentialsError(f"botocore could not load {whose}: {type(error).__name__}: {error}")
+    finally:
+        wanted.reset(before)
+    if failure is not None:
+        # Without its cause: an error of a JSON parser, for one, holds the whole text, and that the keys.
+        raise failure
 
 
 def _nothing_found(session: Any, profile: str | None) -> CredentialsError:
