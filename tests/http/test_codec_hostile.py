@@ -350,8 +350,10 @@ def test_a_body_where_none_may_be_is_not_the_next_reply(method: str, status: int
     assert (fed.reply.length, bytes(fed.reply.body), fed.reply.reusable) == (0, b"", False)
 
 
-@pytest.mark.parametrize("head", [b"100 Continue\r\ncontent-length: 5", b"103 Hints\r\ntransfer-encoding: chunked"])
-def test_an_interim_reply_has_no_body_whatever_it_says(head: bytes) -> None:
-    assert feed(b"HTTP/1.1 " + head + b"\r\n\r\n" + FIXED).answer.body == b"hello"
+def test_an_interim_reply_has_no_body_whatever_it_says() -> None:
+    interim = b"HTTP/1.1 100 Continue\r\ncontent-length: 5\r\n\r\n"
+    assert feed(interim + FIXED).answer.body == b"hello"
     with pytest.raises(ProtocolError):
-        feed(b"HTTP/1.1 " + head + b"\r\n\r\nhello" + FIXED)
+        feed(interim + b"hello" + FIXED)
+    with pytest.raises(ProtocolError, match="interim reply with a transfer encoding"):
+        feed(interim.replace(b"content-length: 5", b"transfer-encoding: chunked") + FIXED)

@@ -193,6 +193,9 @@ class Reply:
                 return
             if status == 101:
                 raise ProtocolError("the server switched to a protocol that nobody asked for", status=101)
+            if "transfer-encoding" in headers:
+                # RFC 9112, section 6.1, forbids it; a reader that minds it would look for a body here.
+                raise ProtocolError("an interim reply with a transfer encoding", status=status)
             self.interim += 1
             if self.interim > _INTERIM_LIMIT:
                 raise ProtocolError(f"the server sent more than {_INTERIM_LIMIT} interim replies")
