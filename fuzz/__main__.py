@@ -1,7 +1,8 @@
-"""Fuzzes one target with atheris: ``python -m fuzz TARGET [arguments of libFuzzer]``."""
+"""Fuzzes the target that ``FUZZ_TARGET`` names with atheris; the arguments are those of libFuzzer. See scripts/fuzz."""
 
 from __future__ import annotations
 
+import os
 import sys
 
 import atheris
@@ -11,10 +12,11 @@ with atheris.instrument_imports(include=["headrace"]):
 
 
 def main() -> None:
-    if len(sys.argv) < 2 or sys.argv[1] not in TARGETS:
-        sys.exit(f"usage: python -m fuzz {{{','.join(TARGETS)}}} [arguments of libFuzzer]")
-    target = TARGETS[sys.argv.pop(1)]
-    atheris.Setup(sys.argv, target)
+    # Not an argument, because libFuzzer starts this program again, through a shell, with the arguments that it knows.
+    target = TARGETS.get(os.environ.get("FUZZ_TARGET", ""))
+    if target is None:
+        sys.exit(f"which target? {', '.join(TARGETS)}")
+    atheris.Setup([f"{sys.executable} -m fuzz", *sys.argv[1:]], target)
     atheris.Fuzz()
 
 

@@ -18,7 +18,7 @@ from headrace.auth.sigv4 import Credentials
 from headrace.backends.protocol import Continuation, Landing, Upload
 from headrace.backends.s3 import S3Backend
 from headrace.config import Options
-from headrace.errors import InvalidURI, NotFound, PermissionDenied, ProtocolError, ServiceError
+from headrace.errors import InvalidURI, NotFound, ObjectChanged, PermissionDenied, ProtocolError, ServiceError
 from headrace.testing.contract.stepping import Answer, Script
 from headrace.uri import Location
 
@@ -133,6 +133,12 @@ def test_a_reply_longer_than_what_was_asked_for_is_refused(hostile: Any, call: A
     server = hostile(lambda asked: reply(b"x", headers='etag: "x"\r\n', length=TERABYTES))
     with pytest.raises(ProtocolError, match="were asked for"):
         call(server, verb, "s3://bucket/key")
+
+
+def test_a_copy_takes_no_more_than_what_was_described(hostile: Any, call: Any) -> None:
+    server = hostile(lambda asked: reply(headers='etag: "x"\r\n', length=10 if asked.method == "HEAD" else 100 << 20))
+    with pytest.raises(ObjectChanged, match="104857600 bytes and not 10"):
+        call(server, "copy", "s3://bucket/key", "memory://hostile/key")
 
 
 @pytest.mark.parametrize("status", [200, 206, 404, 500])
