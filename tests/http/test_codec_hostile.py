@@ -333,6 +333,8 @@ def test_a_length_that_could_be_read_in_two_ways_is_refused(lengths: bytes) -> N
         b"5\r\nhello\r\n0\r\na : x\r\n\r\n",
         b"5\r\nhello\r\n0\r\n: x\r\n\r\n",
         b"5\r\nhello\r\n0\r\na: \x00\r\n\r\n",
+        b"5\r\nhello\r\n0\r\nContent-Length: 5\r\n\r\n",
+        b"5\r\nhello\r\n0\r\na: b\r\ntransfer-encoding: chunked\r\n\r\n",
     ],
 )
 def test_chunks_that_could_be_read_in_two_ways_are_refused(chunks: bytes) -> None:

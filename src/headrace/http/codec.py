@@ -30,6 +30,8 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 # RFC 9112, section 7.1.1, allows white space before an extension; extensions are dropped.
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\x00\r\n]*)?")
 _TRAILER_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\x00-\x08\x0a-\x1f\x7f]*")
+# RFC 9110, section 6.5.1: what says where a body ends comes too late after it.
+_NOT_IN_TRAILERS = (b"transfer-encoding", b"content-length")
 _LENGTH = re.compile(r"[0-9]{1,18}")
 
 # Most header lines were seen before. A peer can make the process remember so many of them, and status lines, of so many characters.
@@ -303,7 +305,7 @@ class Reply:
             if not line:
                 self.reusable = self.reusable and position == self._filled
                 self._finish_grown()
-            elif _TRAILER_LINE.fullmatch(line) is None:
+            elif _TRAILER_LINE.fullmatch(line) is None or line.partition(b":")[0].lower() in _NOT_IN_TRAILERS:
                 raise ProtocolError("a trailer of a chunked body is not valid")
             elif self._chunk < _TRAILER - HEAD_LIMIT:
                 raise ProtocolError("the trailer of a chunked body does not end")
