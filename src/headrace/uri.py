@@ -136,7 +136,8 @@ def expand(template: str) -> Iterator[str]:
     """Yield what a template stands for, in order, the last sequence fastest.
 
     ``{000..127}`` counts with its zero padding kept, ``{1...8}`` is the same with three dots, several sequences make a product,
-    and counting goes down if the first number is the larger. Text without a sequence stands for itself.
+    and counting goes down if the first number is the larger. Text without a sequence stands for itself, and so does a number of more than
+    18 digits.
 
     >>> list(expand("s3://b/{08..10}.npz"))
     ['s3://b/08.npz', 's3://b/09.npz', 's3://b/10.npz']
@@ -144,11 +145,11 @@ def expand(template: str) -> Iterator[str]:
     texts = _SEQUENCE.split(template)
     sequences = [_Sequence(first, last) for first, last in zip(texts[1::3], texts[2::3], strict=True)]
     # One at a time, since a template can stand for more than memory holds.
-    for index in range(math.prod(sequence.count for sequence in sequences)):
-        pieces = texts[0::3]
+    for turn in range(math.prod(sequence.count for sequence in sequences)):
+        rest, pieces = turn, texts[0::3]
         for position in range(len(sequences) - 1, -1, -1):
-            index, turn = divmod(index, sequences[position].count)
-            pieces[position] += sequences[position].spelled(turn)
+            rest, number = divmod(rest, sequences[position].count)
+            pieces[position] += sequences[position].spelled(number)
         yield "".join(pieces)
 
 
@@ -162,5 +163,5 @@ class _Sequence:
         self._step = 1 if int(first) <= int(last) else -1
         self.count = abs(int(last) - int(first)) + 1
 
-    def spelled(self, turn: int) -> str:
-        return str(self._first + turn * self._step).zfill(self._width)
+    def spelled(self, number: int) -> str:
+        return str(self._first + number * self._step).zfill(self._width)

@@ -61,7 +61,7 @@ def connect_error(error: OSError | UnicodeError, origin: Origin, proxy: Proxy | 
             ),
         )
     if isinstance(error, ssl.SSLError):
-        too_old = "PROTOCOL" in (error.reason or "")
+        too_old = error.reason in ("UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION")
         hint = "The server has no TLS 1.2 or newer, which is needed." if too_old else "Is it an http:// endpoint?"
         return ConnectionFailed(f"TLS with {origin} failed: {error.reason or error}", code="tls", hint=hint)
     if isinstance(error, (socket.gaierror, UnicodeError)):

@@ -32,7 +32,7 @@ def copy(session: Session, source: URI, destination: URI) -> Operation[ObjectInf
     info: ObjectInfo = yield from from_store.head(from_location)
     options = _kept(info, to_store)
     if info.size < session.write_plan.threshold:
-        fetched: Fetched = yield from from_store.get(from_location, Landing(_of_size(info)))
+        fetched: Fetched = yield from from_store.get(from_location, Landing(_of_size(info) if from_store.uses_http else None))
         return (yield from to_store.put(to_location, [fetched.data], options))
     return (yield from _stream(session, from_store, from_location, to_store, to_location, info, options))
 
