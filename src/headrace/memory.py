@@ -111,7 +111,7 @@ _idle: deque[_Mapping] = deque(maxlen=2)
 
 def _map(n: int, size: int) -> _Mapping:
     if size > _physical():
-        raise MemoryError(f"{n} bytes are more than the memory of this machine: read them in parts, by get_ranges() or open()")
+        raise MemoryError(f"{n} bytes are more than the memory of this machine")
     try:
         pages = mmap.mmap(-1, size + _HUGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except OSError as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeAlias
 
 from headrace import memory
-from headrace.errors import HeadraceError, InvalidOption, ProtocolError
+from headrace.errors import HeadraceError, InvalidOption, NotSupported, ProtocolError
 from headrace.http.effects import Operation
 from headrace.http.messages import FileRange
 from headrace.models import BucketInfo, ObjectInfo, Prefix
@@ -62,8 +62,16 @@ def resolve_range(size: int, start: int | None, length: int | None) -> tuple[int
 
 
 def allocate_fresh(info: ObjectInfo, start: int, length: int) -> memoryview:
-    """Fresh memory, whatever it is for."""
-    return memory.fresh(length)
+    """Fresh memory, whatever it is for.
+
+    Raises:
+        NotSupported: this machine does not have so much.
+    """
+    try:
+        return memory.fresh(length)
+    except MemoryError:
+        hint = "Read it in parts, by get_ranges() or open(), or into= a file that is mapped into memory."
+        raise NotSupported(f"{length} bytes are more than the memory of this machine", hint=hint) from None
 
 
 class Landing:
