@@ -7,7 +7,9 @@ slices and numpy arrays over it included. Nothing here copies, and everything ma
 from __future__ import annotations
 
 import contextlib
+import functools
 import mmap
+import os
 import sys
 import weakref
 from collections import deque
@@ -36,7 +38,7 @@ def fresh(n: int) -> memoryview:
     size gives them up; larger ones go back to the system at once.
 
     Raises:
-        MemoryError: there is not so much.
+        MemoryError: this machine does not have so much. A system that promises more than it has would end the process later.
     """
     if n < _MAPPED_FROM:
         return np.empty(n, np.uint8).data
@@ -118,6 +120,8 @@ _idle: deque[_Mapping] = deque(maxlen=2)
 
 
 def _map(n: int, size: int) -> _Mapping:
+    if size > _physical():
+        raise MemoryError(f"{n} bytes are more than the memory of this machine")
     try:
         pages = mmap.mmap(-1, size + _HUGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except OSError as error:
@@ -129,6 +133,11 @@ def _map(n: int, size: int) -> _Mapping:
         with contextlib.suppress(OSError):  # a kernel without huge pages
             pages.madvise(_MADV_HUGEPAGE, offset, length)
     return _Mapping(pages, offset, size)
+
+
+@functools.cache
+def _physical() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _recycled(size: int) -> _Mapping | None:

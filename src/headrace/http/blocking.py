@@ -91,7 +91,7 @@ class Connection:
             Exception: what ``send.place`` raised.
         """
         request = send.request
-        reply = send.reply = Reply(request.method, self._scratch, send.place)
+        reply = send.reply = Reply(request.method, self._scratch, send.place, send.limit)
         all_sent = self._send(request, reply)
         while not reply.complete:
             self._receive_some(reply)
@@ -102,14 +102,15 @@ class Connection:
 
     def _send(self, request: Request, reply: Reply) -> bool:
         """Send head and body; False if the server replied before it had taken all."""
-        head = encode_head(request, self.prefix, self.proxy_headers)
+        # Behind a view, since what is sent holds secrets and a traceback may show variables.
+        head = memoryview(encode_head(request, self.prefix, self.proxy_headers))
         body = request.body
         self._unsent = request.length
         if not body:
             return self._send_all(head, reply)
         if request.length <= _JOIN_BELOW and not request.expect_continue and FileRange not in map(type, body):
             # One segment train instead of two: cheaper for both ends than the copy that it takes.
-            return self._send_all(b"".join([head, *body]), reply)  # type: ignore[list-item]
+            return self._send_all(memoryview(b"".join([head, *body])), reply)  # type: ignore[list-item]
         if not self._send_all(head, reply) or (request.expect_continue and not self._may_continue(reply)):
             return False
         return self._send_parts(body, reply)
@@ -143,7 +144,7 @@ class Connection:
                 return False
         return True
 
-    def _send_all(self, data: bytes | memoryview, reply: Reply) -> bool:
+    def _send_all(self, data: memoryview, reply: Reply) -> bool:
         while True:
             try:
                 count = self.socket.send(data)

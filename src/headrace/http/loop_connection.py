@@ -186,7 +186,7 @@ class AsyncConnection(asyncio.BufferedProtocol):
         self.transport.write(b"".join([head, *request.body]) if request.body else head)  # type: ignore[list-item]
 
     def _expect(self, send: Send, done: Completion) -> None:
-        self._reply = send.reply = Reply(send.request.method, self._scratch, send.place)
+        self._reply = send.reply = Reply(send.request.method, self._scratch, send.place, send.limit)
         self._done = done
         self.moved, self.quiet_sweeps = True, 0
 
@@ -198,7 +198,8 @@ class AsyncConnection(asyncio.BufferedProtocol):
             if fits_one_write(request):
                 self.begin(send, done)
             else:
-                head = encode_head(request, self.prefix, self.proxy_headers)
+                # Behind a view, since it holds secrets and a traceback may show variables.
+                head = memoryview(encode_head(request, self.prefix, self.proxy_headers))
                 self._expect(send, done)
                 self.transport.write(head)
                 assert send.reply is not None

@@ -6,7 +6,7 @@ import functools
 import os
 from collections.abc import Iterator
 
-from headrace.backends.protocol import Fetched, Landing, Part, Upload, WriteOptions
+from headrace.backends.protocol import Allocate, Fetched, Landing, Part, Upload, WriteOptions, allocate_fresh
 from headrace.errors import ObjectChanged
 from headrace.http.effects import Call, Operation, Parallel, with_cleanup
 from headrace.http.messages import FileRange
@@ -32,7 +32,7 @@ def copy(session: Session, source: URI, destination: URI) -> Operation[ObjectInf
     info: ObjectInfo = yield from from_store.head(from_location)
     options = _kept(info, to_store)
     if info.size < session.write_plan.threshold:
-        fetched: Fetched = yield from from_store.get(from_location, Landing())
+        fetched: Fetched = yield from from_store.get(from_location, Landing(_of_size(info) if from_store.uses_http else None))
         return (yield from to_store.put(to_location, [fetched.data], options))
     return (yield from _stream(session, from_store, from_location, to_store, to_location, info, options))
 
@@ -44,6 +44,17 @@ def move(session: Session, source: URI, destination: URI) -> Operation[ObjectInf
     if location.uri != info.uri:
         yield from store.delete(location)
     return info
+
+
+def _of_size(info: ObjectInfo) -> Allocate:
+    """Memory for the object that was described, and for no other that has taken its place, of whatever size."""
+
+    def allocate(found: ObjectInfo, start: int, length: int) -> memoryview:
+        if length != info.size:
+            raise ObjectChanged(f"the object has {length} bytes and not {info.size}, as before the copy")
+        return allocate_fresh(found, start, length)
+
+    return allocate
 
 
 def _kept(info: ObjectInfo, to_store: Store) -> WriteOptions:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +13,19 @@ import crc32c
 
 from headrace.auth.aws import CredentialSource
 from headrace.auth.sigv4 import encode_path
-from headrace.backends.protocol import Body, Entry, Fetched, Landing, Page, Part, Upload, UploadInfo, WriteOptions, body_length
+from headrace.backends.protocol import (
+    Body,
+    Continuation,
+    Entry,
+    Fetched,
+    Landing,
+    Page,
+    Part,
+    Upload,
+    UploadInfo,
+    WriteOptions,
+    body_length,
+)
 from headrace.backends.s3 import xml
 from headrace.backends.s3.addressing import Addressing
 from headrace.backends.s3.exchange import Exchange
@@ -41,6 +54,9 @@ from headrace.models import BucketInfo, ObjectInfo, Prefix
 from headrace.uri import Location
 
 __all__ = ["S3Backend"]
+
+# What XML cannot spell (and line breaks, which it may change); such keys are deleted one by one.
+_UNSPEAKABLE = re.compile("[\x00-\x1f\ud800-\udfff\ufffe\uffff]")
 
 _CHECKSUM_ELSEWHERE_FROM = 1 << 20
 _COPY_PART_SIZE = 1 << 30
@@ -100,7 +116,7 @@ class S3Backend:
             return landing.place(object_info(location.uri, reply.headers, size), first, count)
 
         try:
-            reply = yield from self._exchange.send("GET", location.container, location.key, headers=headers, place=place)
+            reply = yield from self._exchange.send("GET", location.container, location.key, headers=headers, place=place, limit=length)
         except HeadraceError:
             landing.received = arriving.received if arriving is not None else 0
             raise
@@ -160,8 +176,7 @@ class S3Backend:
     def delete_batch(self, locations: Sequence[Location]) -> Operation[Sequence[HeadraceError | None]]:
         """See `Backend.delete_batch`."""
         errors: dict[str, HeadraceError | None] = {location.key: None for location in locations}
-        # XML cannot spell control characters, so those keys are deleted one by one.
-        unspeakable = [location for location in locations if any(character < " " for character in location.key)]
+        unspeakable = [location for location in locations if _UNSPEAKABLE.search(location.key)]
         for location in unspeakable:
             try:
                 yield from self.delete(location)
@@ -178,8 +193,12 @@ class S3Backend:
                 "POST", bucket, query=[("delete", "")], headers=headers, body=[document], repeatable=True
             )
             for key, code, message in xml.parse_delete_errors(reply.body):
+                failure = error_named(code, message, uri=locations[0].at(key).uri, operation="delete")
+                if key not in errors:
+                    # Which object is meant is not known: none of them may be said to be deleted.
+                    raise failure
                 if code != "NoSuchKey":
-                    errors[key] = error_named(code, message, uri=locations[0].at(key).uri, operation="delete")
+                    errors[key] = failure
         return [errors[location.key] for location in locations]
 
     def delete_empty_directories(self, location: Location) -> Operation[None]:
@@ -197,6 +216,7 @@ class S3Backend:
         query += [("continuation-token", token)] if token else []
         reply = yield from self._exchange.send_checked("GET", location.container, query=query)
         objects, prefixes, token = xml.parse_listing(reply.body)
+        _check_keys([*(listed.key for listed in objects), *prefixes], location)
         entries: list[tuple[str, Entry]] = [
             (
                 listed.key,
@@ -212,7 +232,7 @@ class S3Backend:
         ]
         if prefixes:
             entries += [(prefix, Prefix(location.at(prefix).uri)) for prefix in prefixes]
-            entries.sort(key=lambda entry: entry[0].encode())
+            entries.sort(key=lambda entry: entry[0].encode(errors="surrogateescape"))
         return Page([entry for _, entry in entries], token)
 
     def copy(self, source: Location, destination: Location, options: WriteOptions) -> Operation[ObjectInfo]:
@@ -294,11 +314,13 @@ class S3Backend:
         """See `Backend.list_parts`."""
         found: list[Part] = []
         marker: str | None = ""
+        continuation = Continuation()
         while marker is not None:
             query = [("uploadId", upload.id)] + ([("part-number-marker", marker)] if marker else [])
             reply = yield from self._exchange.send_checked("GET", upload.location.container, upload.location.key, query=query)
             parts, marker = xml.parse_parts(reply.body)
             found += parts
+            continuation.follow(marker)
         return found
 
     def list_uploads(self, location: Location) -> Operation[Sequence[UploadInfo]]:
@@ -306,10 +328,13 @@ class S3Backend:
         found: list[UploadInfo] = []
         query: list[tuple[str, str]] = [("uploads", ""), ("encoding-type", "url"), ("prefix", location.key)]
         markers: tuple[str, str] | None = ("", "")
+        continuation = Continuation()
         while markers is not None:
             extra = [("key-marker", markers[0]), ("upload-id-marker", markers[1])] if markers[0] else []
             reply = yield from self._exchange.send_checked("GET", location.container, query=query + extra)
             uploads, markers = xml.parse_uploads(reply.body)
+            continuation.follow(markers)
+            _check_keys([upload.key for upload in uploads], location)
             for upload in uploads:
                 started = upload.started.timestamp() if upload.started else None
                 found.append(UploadInfo(Upload(location.at(upload.key), upload.id), started))
@@ -373,6 +398,15 @@ def _copy_in_parts(
         return (yield from backend.complete_upload(upload, parts, kept))
 
     return (yield from with_cleanup(run(), lambda: backend.abort_upload(upload)))
+
+
+def _check_keys(keys: Sequence[str], prefix: Location) -> None:
+    """Refuse a listing with keys that were not asked for: what deletes or copies what is listed would go beyond what was meant."""
+    for key in keys:
+        if not key or not key.startswith(prefix.key):
+            raise ProtocolError(
+                f"the service listed {key[:80]!r}, which does not begin with {prefix.key[:80]!r}", hint="Nothing was done with this page."
+            )
 
 
 def _range_header(start: int, length: int | None) -> str | None:

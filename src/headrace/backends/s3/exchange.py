@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ __all__ = ["Exchange"]
 _log = logging.getLogger("headrace")
 
 _DEFAULT_REGION = "us-east-1"
+_REGION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _HASH_ELSEWHERE_FROM = 1 << 20
 _ASK_FIRST_FROM = 1 << 20
 _CORRECTIONS = 3
@@ -98,6 +100,7 @@ class Exchange:
         headers: Mapping[str, str] | None = None,
         body: Body = (),
         place: Placement | None = None,
+        limit: int | None = None,
         repeatable: bool | None = None,
     ) -> Operation[Reply]:
         """One exchange, signed. The reply may have any status."""
@@ -110,7 +113,7 @@ class Exchange:
             request = self._sign(unsigned, credentials)
             if repeatable is not None:
                 request.repeatable = repeatable
-            reply: Reply = yield Send(request, place)
+            reply: Reply = yield Send(request, place, limit)
             if reply.status < 300:
                 if body:
                     self._writable.add(bucket)
@@ -198,8 +201,9 @@ class Exchange:
         return current is None or current != credentials
 
     def _correct_region(self, reply: Reply, bucket: str) -> bool:
-        region = reply.headers.get("x-amz-bucket-region") or _region_in(reply)
-        if not bucket or not region or region == self.region(bucket):
+        region = reply.headers.get("x-amz-bucket-region") or _region_in(reply) or ""
+        # It becomes a part of a host name: anything else would lead elsewhere than to the service.
+        if not bucket or region == self.region(bucket) or _REGION.fullmatch(region) is None:
             return False
         _log.info("bucket %s is in region %s, not %s", bucket, region, self.region(bucket))
         self._regions[bucket] = region
