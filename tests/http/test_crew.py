@@ -18,8 +18,8 @@ import pytest
 
 from headrace.errors import ConnectionFailed, ServiceError
 from headrace.http import crew
-from headrace.http.blocking import BlockingTransport, Lane, Settings
-from headrace.http.crew import Crew, run_abreast, run_blocking
+from headrace.http.blocking import Lane
+from headrace.http.crew import Crew, run_blocking
 from headrace.http.effects import Call, Cancelled, Operation, Parallel, Send, Sleep, with_cleanup
 from headrace.http.messages import Origin, Request
 
@@ -456,7 +456,7 @@ def test_ctrl_c_is_not_lost_when_the_work_is_stopped_at_the_same_time(blocking: 
 INTERRUPTED = """
 import sys
 from headrace.http.blocking import BlockingTransport, Settings
-from headrace.http.crew import Crew, run_abreast, run_blocking
+from headrace.http.crew import Crew, run_blocking
 from headrace.http.effects import Parallel, Send
 from headrace.http.messages import Origin, Request
 
@@ -548,55 +548,3 @@ def test_a_cancelled_task_cleans_up(on_loop: Any, serve: Any) -> None:
     on_loop.runner.run(main())
     assert done == ["cleaned"] * 2
     assert len(server.received) == 2
-
-
-NOBODY = BlockingTransport(Settings())
-
-
-class TestAbreast:
-    def test_one_step_of_all_comes_before_the_next_step_of_any(self) -> None:
-        steps: list[str] = []
-
-        def operation(name: str) -> Operation[str]:
-            first = yield Call(lambda: steps.append(f"{name}1") or 1)
-            steps.append(f"{name}2")
-            second = yield Call(lambda: steps.append(f"{name}3") or 2)
-            return f"{name}{first}{second}"
-
-        def without_effects() -> Operation[str]:
-            return "at once"
-            yield
-
-        operations = [operation("a"), without_effects(), operation("b")]
-        assert run_abreast(operations, NOBODY, Crew(1)) == ["a12", "at once", "b12"]
-        assert steps == ["a1", "b1", "a2", "b2", "a3", "b3"]
-
-    def test_every_effect_is_performed(self) -> None:
-        operations: list[Operation[Any]] = [parallel([call(lambda: 1), call(lambda: 2)], 2), call(lambda: 3)]
-        assert run_abreast(operations, NOBODY, Crew(2)) == [[1, 2], 3]
-
-    def test_a_failure_is_raised_in_its_own_operation(self) -> None:
-        def operation() -> Operation[str]:
-            try:
-                yield Call(failing(ServiceError("no")))
-            except ServiceError as error:
-                return error.message
-            return "unreachable"
-
-        assert run_abreast([operation(), call(lambda: "yes")], NOBODY, Crew(1)) == ["no", "yes"]
-
-    def test_what_an_operation_raises_ends_the_others(self) -> None:
-        ended: list[str] = []
-
-        def other() -> Operation[None]:
-            try:
-                yield Call(lambda: None)
-                yield Call(lambda: None)
-            finally:
-                ended.append("other")
-
-        operations: list[Operation[Any]] = [other(), call(failing(KeyboardInterrupt()))]
-        with pytest.raises(KeyboardInterrupt):
-            run_abreast(operations, NOBODY, Crew(1))
-        operations.clear()
-        assert ended == ["other"]
