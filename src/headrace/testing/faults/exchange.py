@@ -183,8 +183,7 @@ class Exchange:
 
     async def reset(self) -> NoReturn:
         """See `Wire.reset`."""
-        with contextlib.suppress(OSError):
-            await self._arrival()
+        await self._arrival()
         reset(self._writer)
         self._leave_service()
         raise Ended
@@ -214,9 +213,8 @@ class Exchange:
 
     async def _arrival(self) -> None:
         """Wait until the client's kernel has what was sent: a reset throws away what is still on the way."""
-        descriptor = self._writer.get_extra_info("socket").fileno()
         deadline = time.monotonic() + _ARRIVAL_SECONDS
-        while unsent_bytes(descriptor) and time.monotonic() < deadline:
+        while _unsent(self._writer) and time.monotonic() < deadline:
             await asyncio.sleep(0.001)
 
     async def _linger(self) -> None:
@@ -232,6 +230,12 @@ class Exchange:
                 pass
 
 
+def _unsent(writer: asyncio.StreamWriter) -> int:
+    sock = writer.get_extra_info("socket")
+    # Over TLS there is none any more once the client has left; and it may be closed already.
+    return unsent_bytes(sock.fileno()) if sock is not None and sock.fileno() >= 0 else 0
+
+
 class _Answered(Exception):
     def __init__(self, *, goes_on: bool) -> None:
         super().__init__()
@@ -240,6 +244,8 @@ class _Answered(Exception):
 
 def reset(writer: asyncio.StreamWriter) -> None:
     """Close a connection by RST."""
-    with contextlib.suppress(OSError):
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock = writer.get_extra_info("socket")
+    if sock is not None:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
