@@ -13,7 +13,7 @@ from pathlib import Path
 
 from headrace.errors import HeadraceError
 from headrace.testing.faults.proxy import FaultProxy
-from headrace.testing.faults.rules import parse_rules
+from headrace.testing.faults.rules import Rule, parse_rules
 from headrace.testing.servers.authority import Authority
 
 __all__: list[str] = []
@@ -31,7 +31,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _proxy(arguments: argparse.Namespace) -> FaultProxy:
-    rules: Sequence[object] = parse_rules(arguments.rules.read_text(encoding="utf-8")) if arguments.rules else []
+    rules: Sequence[Rule] = parse_rules(arguments.rules.read_text(encoding="utf-8")) if arguments.rules else []
     certificate = None
     if arguments.tls:
         authority = Authority(arguments.tls)

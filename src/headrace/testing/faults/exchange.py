@@ -41,9 +41,7 @@ class Exchange:
             reach the next.
     """
 
-    def __init__(
-        self, client: Streams, number: int, request: Head, fault: Fault | None, connect: Callable[[], Awaitable[Streams]]
-    ) -> None:
+    def __init__(self, client: Streams, number: int, request: Head, fault: Fault | None, connect: Callable[[], Awaitable[Streams]]) -> None:
         self.method, self.target, _ = request.first
         self.reply_length: int | None = None
         self._reader, self._writer = client

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 __all__ = ["HEAD_LIMIT", "Head", "pieces", "read_head"]
 
-HEAD_LIMIT = 64 << 10
+HEAD_LIMIT = 16 << 10
 _PIECE = 64 << 10
 
 

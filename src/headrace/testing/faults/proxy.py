@@ -13,7 +13,7 @@ import re
 import socket
 import ssl
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Self
 
 from headrace.errors import HeadraceError, InvalidOption
@@ -28,7 +28,8 @@ from headrace.testing.servers.loopback import LOOPBACK
 __all__ = ["FaultProxy"]
 
 # A kernel that takes megabytes in advance would hide from a client that nobody reads what it sends.
-_RECEIVE_BUFFER = 256 << 10
+_RECEIVE_BUFFER = 32 << 10
+_CLOSE_SECONDS = 1.0
 
 
 class FaultProxy:
@@ -49,6 +50,7 @@ class FaultProxy:
     Raises:
         InvalidURI: the upstream is not such a URL.
         InvalidOption: it has a path.
+        OSError: the certificate or the bundle cannot be read.
     """
 
     def __init__(
@@ -67,14 +69,13 @@ class FaultProxy:
         self._seed = seed
         self._rulebook = Rulebook(rules, seed=seed)
         self._exchanges: list[Exchange] = []
-        self._scheme = "https" if certificate else "http"
-        self._certificate = certificate
-        self._ca_bundle = ca_bundle
+        self._context = _server_context(certificate) if certificate else None
+        self._service_context = ssl.create_default_context(cafile=ca_bundle) if self._origin.scheme == "https" else None
         self._wanted_port = port
         self._port = 0
         self._connections = 0
         self._thread: threading.Thread | None = None
-        self._stop = lambda: None
+        self._stop: Callable[[], object] = lambda: None
         self._failure: BaseException | None = None
 
     def start(self) -> Self:
@@ -121,7 +122,7 @@ class FaultProxy:
         """The URL for clients: ``http://127.0.0.1:PORT``, or ``https://localhost:PORT`` with a certificate."""
         if self._thread is None:
             raise HeadraceError("the proxy is not running", hint="Use it in a with statement, or call start() first.")
-        return f"{self._scheme}://{'localhost' if self._certificate else LOOPBACK}:{self._port}"
+        return f"https://localhost:{self._port}" if self._context else f"http://{LOOPBACK}:{self._port}"
 
     def inject(self, *rules: Rule) -> None:
         """Put these rules, counted from now on, in the place of all before; without any, everything passes again."""
@@ -156,53 +157,90 @@ class FaultProxy:
 
     async def _serve(self, listener: socket.socket, started: threading.Event) -> None:
         loop, stopped = asyncio.get_running_loop(), asyncio.Event()
-        self._stop = lambda: loop.call_soon_threadsafe(stopped.set)  # type: ignore[assignment, return-value]
-        context = None
-        if self._certificate is not None:
-            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            context.load_cert_chain(*self._certificate)
-        tasks: set[asyncio.Task[None]] = set()
-
-        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            self._connections += 1
-            task = loop.create_task(self._attend((reader, writer), self._connections))
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-
-        server = await asyncio.start_server(accept, sock=listener, ssl=context, limit=HEAD_LIMIT)
+        self._stop = lambda: loop.call_soon_threadsafe(stopped.set)
+        listener.settimeout(0)
+        accepting = loop.create_task(self._accept(listener))
         started.set()
         await stopped.wait()
-        server.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        accepting.cancel()
+        await asyncio.gather(accepting, return_exceptions=True)
+        # Let the transports' own callbacks run, which close the sockets.
+        await asyncio.sleep(0)
 
-    async def _attend(self, client: Streams, number: int) -> None:
-        """Serve one connection of a client."""
-        reader, writer = client
-        writer.transport.set_write_buffer_limits(0)
-        writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        tasks: set[asyncio.Task[None]] = set()
         try:
-            while (request := await read_head(reader)) is not None:
+            while True:
+                sock, _ = await loop.sock_accept(listener)
+                self._connections += 1
+                task = loop.create_task(self._attend(sock, self._connections))
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _attend(self, sock: socket.socket, number: int) -> None:
+        """Serve one connection of a client."""
+        try:
+            reader, writer = await _opened(sock, self._context)
+        except OSError:
+            # It left during the handshake, or does not trust the certificate.
+            sock.close()
+            return
+        try:
+            await self._pass_all((reader, writer), number)
+            await _closed(writer)
+        finally:
+            writer.transport.abort()
+
+    async def _pass_all(self, client: Streams, number: int) -> None:
+        try:
+            while (request := await read_head(client[0])) is not None:
                 fault = self._rulebook.choose(*request.first[:2])
                 exchange = Exchange(client, number, request, fault, self._connect)
                 self._exchanges.append(exchange)
                 if not await exchange.run():
                     break
         except (Ended, OSError):
-            pass
+            return
         except Exception as error:
             self._failure = self._failure or error
-        finally:
-            with contextlib.suppress(OSError):
-                writer.close()
-            # Let the transport's own callbacks run, which close the socket.
-            await asyncio.sleep(0)
 
     async def _connect(self) -> Streams:
         origin = self._origin
-        context = ssl.create_default_context(cafile=self._ca_bundle) if origin.scheme == "https" else None
-        reader, writer = await asyncio.open_connection(origin.host, origin.port, ssl=context, limit=HEAD_LIMIT)
-        writer.transport.set_write_buffer_limits(0)
-        writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return reader, writer
+        reader, writer = await asyncio.open_connection(origin.host, origin.port, ssl=self._service_context, limit=HEAD_LIMIT)
+        return reader, _prompt(writer)
+
+
+def _server_context(certificate: Certificate) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*certificate)
+    return context
+
+
+async def _opened(sock: socket.socket, context: ssl.SSLContext | None) -> Streams:
+    """Streams over an accepted socket, after the TLS handshake if there is one."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=HEAD_LIMIT)
+    protocol = asyncio.StreamReaderProtocol(reader)
+    transport, _ = await loop.connect_accepted_socket(lambda: protocol, sock, ssl=context)
+    return reader, _prompt(asyncio.StreamWriter(transport, protocol, reader, loop))
+
+
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    """Close in good order, which over TLS takes the client's answer."""
+    writer.close()
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await writer.wait_closed()
+
+
+def _prompt(writer: asyncio.StreamWriter) -> asyncio.StreamWriter:
+    """Make it pass bytes on as they come."""
+    # Not 0: asyncio's TLS would wait for its empty buffer to become smaller.
+    writer.transport.set_write_buffer_limits(high=1, low=0)
+    writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return writer

@@ -39,7 +39,7 @@ class Rule:
     probability: float = 1.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.fault, Fault) or type(self.fault) is Fault:
+        if type(self.fault) not in KINDS.values():
             raise InvalidOption(f"fault must be one of headrace.testing.faults, got {self.fault!r}")
         try:
             re.compile(self.target)
