@@ -91,7 +91,7 @@ class Exchange:
         upload = asyncio.ensure_future(self._upload(fault))
         try:
             goes_on = await self._download(fault, reader)
-            await asyncio.sleep(0)
+            await asyncio.wait([upload], timeout=_LOOK_SECONDS)
             if upload.done() and not upload.exception():
                 return goes_on and not self._request.closes
             # The reply came before the whole request: what the client still sends would be taken for its next.

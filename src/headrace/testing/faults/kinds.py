@@ -275,8 +275,8 @@ class DripUpload(Fault):
     async def upload(self, wire: Wire, offset: int, piece: bytes) -> bytes:
         """Pass the piece on in drips."""
         for drip in _drips(piece, self.rate):
-            await wire.pass_on(drip)
             await asyncio.sleep(len(drip) / self.rate)
+            await wire.pass_on(drip)
         return b""
 
 
@@ -423,8 +423,8 @@ class Drip(Fault):
     async def download(self, wire: Wire, offset: int, piece: bytes) -> bytes:
         """Pass the piece on in drips."""
         for drip in _drips(piece, self.rate):
-            await wire.send(drip)
             await asyncio.sleep(len(drip) / self.rate)
+            await wire.send(drip)
         return b""
 
 
