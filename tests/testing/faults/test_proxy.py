@@ -114,10 +114,10 @@ def test_a_reply_until_the_end_of_the_connection(serve: Callable[..., Service]) 
 
 def test_a_connection_serves_many_requests_and_the_record_tells(serve: Callable[..., Service]) -> None:
     with FaultProxy(serve().url) as proxy:
-        with dial(proxy.endpoint) as sock:
+        with dial(proxy.endpoint) as sock, sock.makefile("rb") as replies:
             for _ in range(3):
                 sock.sendall(GET)
-                assert sock.recv(len(REPLY), socket.MSG_WAITALL) == REPLY
+                assert replies.read(len(REPLY)) == REPLY
         talk(proxy)
         passages = proxy.passages()
         assert [passage.connection for passage in passages] == [1, 1, 1, 2]
