@@ -107,11 +107,8 @@ class Exchange:
                 passed = await fault.upload(self, self._uploaded, piece) if is_content else piece
                 if passed:
                     await self._to_service(passed, is_content=is_content)
-        except (BrokenPipeError, ConnectionResetError):
-            # The service has answered already, or is gone: either is seen where the reply is awaited.
-            raise
-        except ConnectionError:
-            # The client left: the service must not take what it has for the whole.
+        except OSError:
+            # One of them left: the service must not wait for the rest, nor the client for a reply.
             self._service.transport.abort()
             raise
 
