@@ -6,7 +6,7 @@
     ├── PermissionDenied      (PermissionError)    the service knows who asks and says no
     ├── CredentialsError                           no, expired or unusable credentials
     ├── PreconditionFailed                         `if_match` did not hold
-    ├── ObjectChanged                              the object was replaced while it was being read
+    ├── ObjectChanged                              the object was replaced while it was being read or copied
     ├── Throttled                                  the service asks to slow down
     ├── Stalled               (TimeoutError)       no byte moved within the time allowed
     ├── ConnectionFailed      (ConnectionError)    could not connect, or the connection broke
@@ -163,7 +163,7 @@ class PreconditionFailed(HeadraceError):
 
 
 class ObjectChanged(HeadraceError):
-    """The object was replaced between two requests of one read: start the read again."""
+    """The object was replaced between two requests of one read or copy: start it again."""
 
 
 class Throttled(HeadraceError):

@@ -265,8 +265,9 @@ class AsyncConnection(asyncio.BufferedProtocol):
     async def _may_write(self, done: asyncio.Future[Reply]) -> bool:
         """Wait until more can be written; False if the server replied, or left, instead."""
         assert self._woken is not None
-        if not self._paused and self._readable.poll(0):
-            # Let the loop receive it: as long as the kernel takes everything, nothing else would make it look.
+        while not self._paused and not done.done() and not self.transport.is_closing() and self._readable.poll(0):
+            # Let the loop receive it: as long as the kernel takes everything, nothing else would make it look. Once is not enough, since
+            # this goes on before what the loop finds readable meanwhile; and a write to a peer that has left would drop what it said.
             await asyncio.sleep(0)
         while self._paused and not done.done():
             self._woken.clear()

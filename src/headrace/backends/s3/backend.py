@@ -244,6 +244,8 @@ class S3Backend:
         reply: Reply = yield from self._exchange.send(
             "PUT", destination.container, destination.key, headers=headers, repeatable=not options.conditional
         )
+        if reply.status == 412 and not options.conditional:
+            raise _source_changed(reply)
         if reply.status >= 300:
             raise _write_error(reply, options)
         return _written(destination, info.size, reply, options, etag=_etag_inside(reply, "CopyObjectResult"))
@@ -260,7 +262,11 @@ class S3Backend:
         query = [("partNumber", str(number)), ("uploadId", upload.id)]
         headers = {**headers, **self._customer_key, "x-amz-copy-source-range": f"bytes={start}-{start + size - 1}"}
         location = upload.location
-        reply = yield from self._exchange.send_checked("PUT", location.container, location.key, query=query, headers=headers)
+        reply: Reply = yield from self._exchange.send("PUT", location.container, location.key, query=query, headers=headers)
+        if reply.status == 412:
+            raise _source_changed(reply)
+        if reply.status >= 300:
+            raise error_from(reply)
         return Part(number, _etag_inside(reply, "CopyPartResult") or "", size)
 
     def start_upload(self, location: Location, options: WriteOptions) -> Operation[Upload]:
@@ -446,6 +452,11 @@ def _write_error(reply: Reply, options: WriteOptions) -> HeadraceError:
     if options.if_match is not None and reply.status in (404, 412) and error.code != "NoSuchBucket":
         return PreconditionFailed("the object is not, or no longer, the version that if_match names", **context)
     return error
+
+
+def _source_changed(reply: Reply) -> ObjectChanged:
+    request_id = reply.headers.get("x-amz-request-id")
+    return ObjectChanged("the source was replaced while it was copied", status=412, request_id=request_id, hint="Copy it again.")
 
 
 def _etag_inside(reply: Reply, expected: str) -> str | None:

@@ -31,6 +31,7 @@ _HASH_ELSEWHERE_FROM = 1 << 20
 _ASK_FIRST_FROM = 1 << 20
 _CORRECTIONS = 3
 _EXPIRED = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId"})
+_UNEXPLAINED = frozenset({400, 401, 403})
 _REGION_ERRORS = frozenset({"AuthorizationHeaderMalformed", "PermanentRedirect", "TemporaryRedirect", "IllegalLocationConstraintException"})
 
 
@@ -114,6 +115,8 @@ class Exchange:
             if repeatable is not None:
                 request.repeatable = repeatable
             reply: Reply = yield Send(request, place, limit)
+            if method == "HEAD" and credentials is not None and reply.status in _UNEXPLAINED:
+                reply = yield from self._explained(unsigned, credentials, reply)
             if reply.status < 300:
                 if body:
                     self._writable.add(bucket)
@@ -121,6 +124,13 @@ class Exchange:
             if correction == _CORRECTIONS - 1 or not self._learn_from(reply, bucket, credentials):
                 break
         return reply
+
+    def _explained(self, unsigned: _Unsigned, credentials: Credentials, refusal: Reply) -> Operation[Reply]:
+        """The refusal with its reason: a reply to HEAD has no body, in which it would stand that a session has ended, say."""
+        headers = {**unsigned.headers, "range": "bytes=0-0"}
+        request = self._sign(unsigned._replace(method="GET", headers=headers), credentials)
+        reply: Reply = yield Send(request)
+        return reply if reply.status == refusal.status else refusal
 
     def send_checked(self, method: str, bucket: str, key: str = "", **arguments: object) -> Operation[Reply]:
         """As `send`, but a failing status is raised as the error that it stands for."""
