@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +13,13 @@ from headrace.http.crew import Crew, run_abreast
 from headrace.http.effects import Call, Operation, Parallel
 
 NOBODY = BlockingTransport(Settings())
+
+
+@pytest.fixture
+def crew() -> Iterator[Crew]:
+    crew = Crew(2)
+    yield crew
+    crew.close()
 
 
 def call(function: Callable[[], Any]) -> Operation[Any]:
@@ -30,7 +37,7 @@ def failing(error: BaseException) -> Callable[[], None]:
     return function
 
 
-def test_one_step_of_all_comes_before_the_next_step_of_any() -> None:
+def test_one_step_of_all_comes_before_the_next_step_of_any(crew: Crew) -> None:
     steps: list[str] = []
 
     def operation(name: str) -> Operation[str]:
@@ -44,16 +51,16 @@ def test_one_step_of_all_comes_before_the_next_step_of_any() -> None:
         yield
 
     operations = [operation("a"), without_effects(), operation("b")]
-    assert run_abreast(operations, NOBODY, Crew(1)) == ["a12", "at once", "b12"]
+    assert run_abreast(operations, NOBODY, crew) == ["a12", "at once", "b12"]
     assert steps == ["a1", "b1", "a2", "b2", "a3", "b3"]
 
 
-def test_every_effect_is_performed() -> None:
+def test_every_effect_is_performed(crew: Crew) -> None:
     operations: list[Operation[Any]] = [parallel([call(lambda: 1), call(lambda: 2)], 2), call(lambda: 3)]
-    assert run_abreast(operations, NOBODY, Crew(2)) == [[1, 2], 3]
+    assert run_abreast(operations, NOBODY, crew) == [[1, 2], 3]
 
 
-def test_a_failure_is_raised_in_its_own_operation() -> None:
+def test_a_failure_is_raised_in_its_own_operation(crew: Crew) -> None:
     def operation() -> Operation[str]:
         try:
             yield Call(failing(ServiceError("no")))
@@ -61,10 +68,10 @@ def test_a_failure_is_raised_in_its_own_operation() -> None:
             return error.message
         return "unreachable"
 
-    assert run_abreast([operation(), call(lambda: "yes")], NOBODY, Crew(1)) == ["no", "yes"]
+    assert run_abreast([operation(), call(lambda: "yes")], NOBODY, crew) == ["no", "yes"]
 
 
-def test_what_an_operation_raises_ends_the_others() -> None:
+def test_what_an_operation_raises_ends_the_others(crew: Crew) -> None:
     ended: list[str] = []
 
     def other() -> Operation[None]:
@@ -76,6 +83,6 @@ def test_what_an_operation_raises_ends_the_others() -> None:
 
     operations: list[Operation[Any]] = [other(), call(failing(KeyboardInterrupt()))]
     with pytest.raises(KeyboardInterrupt):
-        run_abreast(operations, NOBODY, Crew(1))
+        run_abreast(operations, NOBODY, crew)
     operations.clear()
     assert ended == ["other"]
