@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from headrace.errors import ConnectionFailed, HeadraceError
 from headrace.http.codec import Reply, scratch
 from headrace.http.connecting import Settings, connect_error, connect_request, tunnel_refused
-from headrace.http.effects import Call, Effect, Operation, Parallel, Send, Sleep
+from headrace.http.effects import FINISH_SECONDS, Call, Effect, Finish, Operation, Parallel, Send, Sleep
 from headrace.http.loop_connection import SWEEPS_PER_STALL, AsyncConnection
 from headrace.http.messages import Origin
 from headrace.http.pool import Pool
@@ -257,8 +257,10 @@ async def _perform(effect: Effect, transport: AsyncTransport) -> Any:
         return await _call(effect.function)
     if isinstance(effect, Sleep):
         return await asyncio.sleep(effect.seconds)
-    assert isinstance(effect, Parallel)
-    return await _run_parallel(effect, transport)
+    if isinstance(effect, Parallel):
+        return await _run_parallel(effect, transport)
+    assert isinstance(effect, Finish)
+    return await _finish(effect, transport)
 
 
 async def _call(function: Callable[[], T]) -> T:
@@ -287,6 +289,42 @@ async def _call(function: Callable[[], T]) -> T:
     finally:
         # As in `AsyncConnection.exchange`.
         del call
+
+
+async def _finish(effect: Finish[T], transport: AsyncTransport) -> T:
+    """Run an operation in a task of its own, which is not cancelled with this one."""
+
+    async def run() -> T:
+        effect.end(await run_async(effect.operation, transport))
+        return effect.result
+
+    task = asyncio.ensure_future(run())
+    # Seen, so that asyncio does not report it.
+    task.add_done_callback(lambda task: task.cancelled() or task.exception())
+    try:
+        if effect.interrupted:
+            await _wait_undisturbed(task)
+            if not task.done():
+                raise TimeoutError("it took too long")
+            return task.result()
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await _wait_undisturbed(task)
+            raise
+    finally:
+        task.cancel()
+        # As in `AsyncConnection.exchange`.
+        del task
+
+
+async def _wait_undisturbed(task: asyncio.Task[Any]) -> None:
+    """Wait for the end of a task, at most `FINISH_SECONDS`, even if the task that waits is cancelled meanwhile."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + FINISH_SECONDS
+    while not task.done() and (left := deadline - loop.time()) > 0:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([task], timeout=left)
 
 
 async def _run_parallel(effect: Parallel, transport: AsyncTransport) -> Sequence[Any]:
