@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import threading
@@ -94,7 +95,7 @@ class _Finishing:
                 self._wait(outer)
         except BaseException as error:
             interruption = error
-        if interruption is None or (self._ended.wait(FINISH_SECONDS) and self._effect.interrupted):
+        if interruption is None or (self._ends_soon() and self._effect.interrupted):
             return self._outcome()
         self._lane.stop()
         try:
@@ -130,6 +131,14 @@ class _Finishing:
                 outer.leave()
         if not self._ended.is_set():
             raise Cancelled
+
+    def _ends_soon(self) -> bool:
+        """Wait for the end, at most `FINISH_SECONDS`; Ctrl-C, once more, changes nothing."""
+        deadline = time.monotonic() + FINISH_SECONDS
+        while not self._ended.is_set() and (left := deadline - time.monotonic()) > 0:
+            with contextlib.suppress(BaseException):
+                self._ended.wait(left)
+        return self._ended.is_set()
 
     def _outcome(self) -> Any:
         failure, self._failure = self._failure, None
