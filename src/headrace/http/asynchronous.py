@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import socket
 from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -19,9 +20,11 @@ from headrace.http.pool import Pool
 from headrace.http.proxy import Proxy, choose_proxy
 from headrace.http.tls import client_context
 
-__all__ = ["AsyncTransport", "run_async"]
+__all__ = ["AsyncTransport", "cancel_all", "run_async", "wait_undisturbed"]
 
 T = TypeVar("T")
+
+_FINISHING = "headrace-finish"
 
 
 class AsyncTransport:
@@ -278,10 +281,7 @@ async def _call(function: Callable[[], T]) -> T:
         return results.pop()
     except asyncio.CancelledError:
         pending.clear()
-        while not call.done():
-            # Cancelled once more while waiting, as a group of tasks may be: the call is not ended by that either.
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([call])
+        await wait_undisturbed(call)
         if not call.cancelled():
             # Seen, so that asyncio does not report it.
             call.exception()
@@ -298,19 +298,19 @@ async def _finish(effect: Finish[T], transport: AsyncTransport) -> T:
         effect.end(await run_async(effect.operation, transport))
         return effect.result
 
-    task = asyncio.ensure_future(run())
+    task = asyncio.create_task(run(), name=_FINISHING)
     # Seen, so that asyncio does not report it.
     task.add_done_callback(lambda task: task.cancelled() or task.exception())
     try:
         if effect.interrupted:
-            await _wait_undisturbed(task)
+            await wait_undisturbed(task, FINISH_SECONDS)
             if not task.done():
                 raise TimeoutError("it took too long")
             return task.result()
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            await _wait_undisturbed(task)
+            await wait_undisturbed(task, FINISH_SECONDS)
             raise
     finally:
         task.cancel()
@@ -318,13 +318,23 @@ async def _finish(effect: Finish[T], transport: AsyncTransport) -> T:
         del task
 
 
-async def _wait_undisturbed(task: asyncio.Task[Any]) -> None:
-    """Wait for the end of a task, at most `FINISH_SECONDS`, even if the task that waits is cancelled meanwhile."""
+async def wait_undisturbed(task: asyncio.Future[Any], seconds: float = math.inf) -> None:
+    """Wait for the end of a task, for so many seconds, even if the task that waits is cancelled meanwhile, once or more."""
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + FINISH_SECONDS
+    deadline = loop.time() + seconds
     while not task.done() and (left := deadline - loop.time()) > 0:
         with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait([task], timeout=left)
+            await asyncio.wait([task], timeout=None if left == math.inf else left)
+
+
+async def cancel_all(seconds: float) -> None:
+    """Cancel all other tasks of the running loop, and wait at most so long until they have cleaned up behind themselves."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        if task.get_name() != _FINISHING:
+            task.cancel()
+    if others:
+        await asyncio.wait(others, timeout=seconds)
 
 
 async def _run_parallel(effect: Parallel, transport: AsyncTransport) -> Sequence[Any]:
