@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from headrace import config, memory
 from headrace.backends.protocol import Fetched
 from headrace.errors import HeadraceError, InvalidOption, NotSupported
-from headrace.http.blocking import BlockingTransport, Settings
+from headrace.http.blocking import BlockingTransport, Lane, Settings
 from headrace.http.crew import Crew, run_blocking
 from headrace.http.effects import Operation
 from headrace.stores.registry import Stores
@@ -98,9 +98,9 @@ class Session:
         view = memory.destination(into) if into is not None else None
         return fetch(store, location, self.read_plan, start=start, length=length, into=view)
 
-    def run(self, operation: Operation[T]) -> T:
-        """Perform an operation in the caller's thread."""
-        return run_blocking(operation, self.transport, self.crew)
+    def run(self, operation: Operation[T], lane: Lane | None = None) -> T:
+        """Perform an operation in the caller's thread; see `run_blocking`."""
+        return run_blocking(operation, self.transport, self.crew, lane)
 
     @property
     def loop_thread(self) -> LoopThread:
