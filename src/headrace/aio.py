@@ -269,6 +269,8 @@ class AsyncFile:
                 while not call.done():
                     getattr(file, "raw", file).interrupt()
                     await wait_undisturbed(call, _UNTIL_INTERRUPTED_AGAIN)
+                # Seen, so that asyncio does not report it.
+                call.exception()
                 raise
             finally:
                 # As in `AsyncConnection.exchange`.

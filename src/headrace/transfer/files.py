@@ -158,14 +158,16 @@ class ObjectReader(io.RawIOBase):
         return self._from_block(target)
 
     def _next_block(self) -> memoryview:
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None:
-            start, future = ahead
-            if start == self._position:
-                # Cancelled, if the client was closed meanwhile: then it is read again.
-                with contextlib.suppress(CancelledError):
-                    return future.result().data
-            future.cancel()
+        if self._ahead is not None:
+            start, future = self._ahead
+            try:
+                if start == self._position:
+                    # Cancelled, if the client was closed meanwhile: then it is read again.
+                    with contextlib.suppress(CancelledError):
+                        return future.result().data
+            finally:
+                future.cancel()
+                self._ahead = None
         size = min(self._block_size, self.info.size - self._position)
         return self._session.run(self._fetch(self._position, size), self._lane).data
 
@@ -271,9 +273,14 @@ class ObjectWriter(io.RawIOBase):
         if self._store.uses_http:
             self._pending.append(_start(self._session, operation))
             while len(self._pending) >= _PARTS_AT_ONCE:
-                self._parts.append(self._pending.popleft().result())
+                self._wait_for_part()
         else:
             self._parts.append(self._session.run(operation, self._lane))
+
+    def _wait_for_part(self) -> None:
+        # Among those pending until it is done: `interrupt` cancels it there.
+        self._parts.append(self._pending[0].result())
+        self._pending.popleft()
 
     def _begin(self) -> Operation[Upload]:
         begin = Finish(self._store.start_upload(self._location, self._options))
@@ -308,7 +315,7 @@ class ObjectWriter(io.RawIOBase):
         if self._filled:
             self._send_part()
         while self._pending:
-            self._parts.append(self._pending.popleft().result())
+            self._wait_for_part()
         return self._session.run(publish(self._store, self._upload, self._parts, self._size, self._options), self._lane)
 
     def abort(self) -> None:
