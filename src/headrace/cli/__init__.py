@@ -23,20 +23,20 @@ def main() -> None:
         sys.exit()
     from headrace.cli import signals
 
-    signals.listen()
     sys.exit(signals.end(_run(arguments)))
 
 
 def _run(arguments: list[str]) -> int:
+    from headrace.cli import signals
+
     try:
+        signals.listen()
         from headrace.cli.application import run
         from headrace.cli.exits import show_warnings
 
         show_warnings()
         return run(arguments)
-    except (KeyboardInterrupt, RuntimeError) as error:
-        # Outside of any command, while the program is loaded or its words are parsed; the parser makes a RuntimeError of it.
-        if not isinstance(error, KeyboardInterrupt) and not isinstance(error.__cause__, KeyboardInterrupt):
-            raise
+    except KeyboardInterrupt:
+        # Outside of any command: while the program is loaded.
         print("headrace: interrupted", file=sys.stderr)
-        return 130
+        return signals.INTERRUPTED

@@ -12,10 +12,12 @@ import threading
 import time
 from types import FrameType
 
-__all__ = ["end", "listen"]
+__all__ = ["INTERRUPTED", "end", "listen"]
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_INTERRUPTED = 128 + signal.SIGINT
+INTERRUPTED = 128 + signal.SIGINT
+"""The exit status after Ctrl-C."""
+
 # `timeout` signals its child and then the child's group, so that one signal arrives twice; so do shells that pass on Ctrl-C.
 _SAME_SIGNAL_SECONDS = 0.2
 _SHOW_CURSOR = b"\x1b[?25h\n"
@@ -41,7 +43,7 @@ def end(status: int) -> int:
         if callable(signal.getsignal(number)):
             # Not SIG_IGN: a second signal is still to end the program.
             signal.signal(number, lambda *_: None)
-    return status if _cause is None or status != _INTERRUPTED else 128 + _cause
+    return status if _cause is None or status != INTERRUPTED else 128 + _cause
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
