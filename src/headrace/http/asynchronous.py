@@ -319,7 +319,10 @@ async def _finish(effect: Finish[T], transport: AsyncTransport) -> T:
 
 
 async def wait_undisturbed(task: asyncio.Future[Any], seconds: float = math.inf) -> None:
-    """Wait for the end of a task, for so many seconds, even if the task that waits is cancelled meanwhile, once or more."""
+    """Wait for the end of a task, at most so long, even if the task that waits is cancelled meanwhile, once or more.
+
+    The cancellation is not raised: this is for those who have one to raise already.
+    """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
     while not task.done() and (left := deadline - loop.time()) > 0:

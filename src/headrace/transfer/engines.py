@@ -14,11 +14,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
-from headrace.http.asynchronous import AsyncTransport
+from headrace.http.asynchronous import AsyncTransport, wait_undisturbed
 from headrace.http.blocking import Lane
 from headrace.http.codec import Reply
 from headrace.http.crew import run_blocking
-from headrace.http.effects import Cancelled, Operation
+from headrace.http.effects import FINISH_SECONDS, Cancelled, Operation
 from headrace.http.flight import Flight
 from headrace.models import Item
 from headrace.transfer.session import Session
@@ -222,9 +222,15 @@ class LoopEngine:
     async def end(self) -> None:
         """Stop, and wait until all that was in flight has cleaned up behind itself."""
         self.stop()
-        empty = asyncio.Event()
-        self.when_empty(empty.set)
-        await empty.wait()
+        if not self._flights:
+            return
+        empty = asyncio.get_running_loop().create_future()
+        self.when_empty(lambda: empty.done() or empty.set_result(None))
+        try:
+            await asyncio.shield(empty)
+        except asyncio.CancelledError:
+            await wait_undisturbed(empty, FINISH_SECONDS)
+            raise
 
 
 class RemoteLoopEngine:
