@@ -142,9 +142,7 @@ class TestCtrlC:
             blocking.run(thing.operation())
         assert thing.methods == ["POST", "DELETE"]
 
-    def test_while_a_server_does_not_answer(
-        self, blocking: Any, serve: Any, interrupt_when: Any, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_while_a_server_does_not_answer(self, blocking: Any, serve: Any, interrupt_when: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(crew, "FINISH_SECONDS", 0.05)
         server = serve(lambda peer: peer.request() and peer.rest())
         interrupt_when(lambda: server.received)

@@ -49,12 +49,19 @@ def words_of(command: str, place: Place, folder: Path) -> tuple[list[str], str]:
 
 @pytest.mark.parametrize(
     ("command", "number"),
-    [*((command, signal.SIGINT) for command in COMMANDS), *((command, signal.SIGTERM) for command in COMMANDS), ("cp -r up", signal.SIGHUP)],
+    [
+        *((command, signal.SIGINT) for command in COMMANDS),
+        *((command, signal.SIGTERM) for command in COMMANDS),
+        ("cp -r up", signal.SIGHUP),
+    ],
 )
 def test_a_signal_in_the_middle(place: Place, tmp_path: Path, command: str, number: signal.Signals) -> None:
     (tmp_path / "large").write_bytes(bytes(64 * MIB))
     words, when = words_of(command, place, tmp_path)
-    with Throttle(place.server.endpoint, rate=SLOW, delay=0.05) as throttle, start(*words, environment=place.environment(throttle)) as process:
+    with (
+        Throttle(place.server.endpoint, rate=SLOW, delay=0.05) as throttle,
+        start(*words, environment=place.environment(throttle)) as process,
+    ):
         try:
             if "-" in words:
                 assert process.stdin is not None

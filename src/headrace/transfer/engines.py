@@ -224,13 +224,16 @@ class LoopEngine:
         self.stop()
         if not self._flights:
             return
-        empty = asyncio.get_running_loop().create_future()
-        self.when_empty(lambda: empty.done() or empty.set_result(None))
+        empty = asyncio.Event()
+        self.when_empty(empty.set)
+        waiting = asyncio.ensure_future(empty.wait())
         try:
-            await asyncio.shield(empty)
+            await asyncio.shield(waiting)
         except asyncio.CancelledError:
-            await wait_undisturbed(empty, FINISH_SECONDS)
+            await wait_undisturbed(waiting, FINISH_SECONDS)
             raise
+        finally:
+            waiting.cancel()
 
 
 class RemoteLoopEngine:
