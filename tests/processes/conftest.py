@@ -76,7 +76,7 @@ class Place:
 
     def written(self) -> list[str]:
         """What verbs have written."""
-        return [entry.uri for entry in self.client.list(f"{self.base}/new")]
+        return [entry.uri for name in ("new", "large-") for entry in self.client.list(f"{self.base}/{name}")]
 
 
 @pytest.fixture(scope="session")

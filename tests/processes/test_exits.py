@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.processes.conftest import Place, until
 from tests.processes.scripts import run_script
+from tests.processes.throttle import Throttle
 
 
 def test_a_program_ends_with_everything_open(options: dict[str, Any], uris: list[str]) -> None:
@@ -82,3 +87,83 @@ def test_a_client_that_is_dropped_leaves_no_thread_and_no_socket(options: dict[s
     """
     done = run_script(script, options["endpoint_url"], *uris)
     assert (done.returncode, done.stdout, done.stderr) == (0, "['MainThread'] 0\n", "")
+
+
+KINDS = {
+    "get": "client.get(large)",
+    "get_many": "assert len(list(client.get_many(uris))) == len(uris)",
+    "get_many, half": "items = client.get_many(uris * 100); next(items)",
+    "get_many of large ones, half": "items = client.get_many([large] * 100); next(items)",
+    "put in parts": "client.put(large + '-put', bytes(12 << 20))",
+    "put_many in parts, half": "items = client.put_many((f'{large}-{n}', bytes(6 << 20)) for n in range(50)); next(items)",
+    "default client": "assert len(list(headrace.get_many(uris))) == len(uris)",
+    "aio": "asyncio.run(use_aio())",
+    "aio, left": "asyncio.run(leave_aio())",
+    "open rb": "file = client.open(large, block_size=100_000); file.read(10); file.read(150_000)",
+    "open wb": "file = client.open(large + '-never', 'wb'); file.write(bytes(11 << 20))",
+    "open wb in a cycle": "file = client.open(large + '-never', 'wb'); file.write(bytes(6 << 20)); cycle = [file]; cycle.append(cycle)",
+    "open wb of a file": "file = client.open(folder + '/never', 'wb'); file.write(bytes(17 << 20))",
+    "threads in verbs": "in_threads(lambda: client.get(large), lambda: list(client.get_many(uris * 1000)), lambda: client.put(large + '-t', bytes(64 << 20)))",
+    "threads in files": "in_threads(write_on, lambda: [client.open(large, block_size=100_000).read() for _ in range(1000)])",
+    "closed": "client.get(large); client.close()",
+}
+"""What a short program does, and leaves as it is."""
+
+PROGRAM = """
+import asyncio, sys, threading, time, headrace
+from headrace import aio
+kind, endpoint, folder, *uris = sys.argv[1:]
+large = uris[-1]
+options = dict(endpoint_url=endpoint, range_threshold=1 << 20, part_size=5 << 20, multipart_threshold=5 << 20)
+client = headrace.Client(**options)
+
+async def use_aio():
+    async with aio.Client(**options) as twin:
+        await twin.get(large)
+        assert len([item async for item in twin.get_many(uris)]) == len(uris)
+        await twin.put(large + "-aio", bytes(6 << 20))
+
+async def leave_aio():
+    twin = aio.Client(**options)
+    file = twin.open(large + "-never", "wb")
+    await file.write(bytes(11 << 20))
+    task = asyncio.create_task(twin.put(large + "-task", bytes(50 << 20)))
+    async for item in twin.get_many(uris * 100):
+        break
+
+def write_on():
+    file = client.open(large + "-never", "wb")
+    while True:
+        file.write(bytes(1 << 20))
+
+def in_threads(*works):
+    for work in works:
+        threading.Thread(target=work, daemon=True).start()
+    time.sleep(0.1)
+
+exec(KINDS[kind])
+"""
+
+NUMBER = int(os.environ.get("HEADRACE_TEST_EXITS", str(len(KINDS))))
+"""How many short programs are run; each kind once, unless this says more."""
+
+
+def test_short_programs_end_well(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four at the same time, before a server on which everything takes a little."""
+    with Throttle(place.server.endpoint, rate=64 << 20) as throttle:
+        for name, value in place.environment(throttle).items():
+            monkeypatch.setenv(name, value)
+        uris = [f"{place.base}/small/{number}" for number in range(10)] + [f"{place.base}/large"]
+        script = f"import os\nKINDS = {KINDS!r}\n{PROGRAM}"
+
+        def run(number: int) -> tuple[str, int, str, str]:
+            kind = list(KINDS)[number % len(KINDS)]
+            done = run_script(script, kind, throttle.endpoint, str(tmp_path), *uris, flags=("-W", "error"))
+            return kind, done.returncode, done.stdout, done.stderr
+
+        with ThreadPoolExecutor(4) as programs:
+            ends = list(programs.map(run, range(NUMBER)))
+    assert [end for end in ends if end[1:] != (0, "", "")] == []
+    until(lambda: [upload for upload in place.unfinished() if "-never" in upload.location.key] == [])
+    assert [entry.uri for entry in place.client.list(f"{place.base}/large-never")] == []
+    assert list(tmp_path.iterdir()) == []
