@@ -86,10 +86,10 @@ def test_its_result_is_that_of_the_operation(driver: Any) -> None:
     assert driver.run(finishing(finishing(call(lambda: 7)))) == 7
 
 
-@pytest.mark.parametrize("interrupted", [False, True])
-def test_its_failure_is_that_of_the_operation(driver: Any, interrupted: bool) -> None:
+@pytest.mark.parametrize("options", [{}, {"interrupted": True}])
+def test_its_failure_is_that_of_the_operation(driver: Any, options: dict[str, Any]) -> None:
     with pytest.raises(ServiceError, match="why"):
-        driver.run(finishing(call(failing), interrupted=interrupted))
+        driver.run(finishing(call(failing), **options))
 
 
 def test_what_cleans_up_after_an_interruption_has_not_for_ever(

@@ -60,16 +60,16 @@ def reading(options: dict[str, Any], uris: list[str]) -> Iterator[Client]:
         assert not thread.is_alive()
 
 
-@pytest.mark.parametrize(("method", "persistent"), [("fork", False), ("fork", True), ("forkserver", True), ("spawn", True)])
-def test_the_workers_of_a_data_loader(reading: Client, client: Client, uris: list[str], torch: Any, method: str, persistent: bool) -> None:
+@pytest.mark.parametrize("kind", ["fork", "fork, persistent", "forkserver, persistent", "spawn, persistent"])
+def test_the_workers_of_a_data_loader(reading: Client, client: Client, uris: list[str], torch: Any, kind: str) -> None:
     """For two epochs, of which a persistent worker serves both."""
     loader = torch.utils.data.DataLoader(
         Samples(reading, uris[:-1]),
         batch_size=8,
         num_workers=2,
         collate_fn=list,
-        multiprocessing_context=method,
-        persistent_workers=persistent,
+        multiprocessing_context=kind.partition(",")[0],
+        persistent_workers="persistent" in kind,
         timeout=WATCHDOG,
     )
     for _ in range(2):

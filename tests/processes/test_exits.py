@@ -103,7 +103,7 @@ KINDS = {
     "open wb": "file = client.open(large + '-never', 'wb'); file.write(bytes(11 << 20))",
     "open wb in a cycle": "file = client.open(large + '-never', 'wb'); file.write(bytes(6 << 20)); cycle = [file]; cycle.append(cycle)",
     "open wb of a file": "file = client.open(folder + '/never', 'wb'); file.write(bytes(17 << 20))",
-    "threads in verbs": "in_threads(lambda: client.get(large), lambda: list(client.get_many(uris * 1000)), lambda: client.put(large + '-t', bytes(64 << 20)))",
+    "threads in verbs": "in_threads(lambda: client.get(large), lambda: list(client.get_many(uris * 1000)), put_on)",
     "threads in files": "in_threads(write_on, lambda: [client.open(large, block_size=100_000).read() for _ in range(1000)])",
     "closed": "client.get(large); client.close()",
 }
@@ -130,6 +130,9 @@ async def leave_aio():
     task = asyncio.create_task(twin.put(large + "-task", bytes(50 << 20)))
     async for item in twin.get_many(uris * 100):
         break
+
+def put_on():
+    client.put(large + "-thread", bytes(64 << 20))
 
 def write_on():
     file = client.open(large + "-never", "wb")

@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -115,3 +117,42 @@ def test_ctrl_c_with_a_server_that_has_fallen_silent(place: Place, tmp_path: Pat
         ended = Interrupted(place, throttle, tmp_path, colour, verb, "INT", MIDDLE[verb])
     assert ended.status == 130
     assert "Traceback" not in ended.output
+
+
+@pytest.mark.parametrize("work", ["get", "get_many", "files", "stalled"])
+def test_ctrl_c(options: dict[str, Any], uris: list[str], work: str, tmp_path: Any) -> None:
+    """Raises KeyboardInterrupt where the program is, and nothing keeps it from ending."""
+    (tmp_path / "file").write_bytes(b"data")
+    script = """
+    import itertools, socket, sys, headrace
+    work, endpoint, file, *uris = sys.argv[1:]
+    client = headrace.Client(endpoint_url=endpoint)
+    if work == "stalled":
+        silent = socket.create_server(("127.0.0.1", 0))
+        client = headrace.Client(endpoint_url=f"http://127.0.0.1:{silent.getsockname()[1]}")
+    print("begun", flush=True)
+    try:
+        if work == "get":
+            while True:
+                client.get(uris[-1])
+        for item in client.get_many(itertools.cycle([file] if work == "files" else uris)):
+            pass
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+    if work == "stalled":
+        silent.close()
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-X", "dev", "-c", textwrap.dedent(script), work, options["endpoint_url"], str(tmp_path / "file"), *uris],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.3)
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=WATCHDOG)
+    assert (process.returncode, stdout, stderr) == (0, "interrupted\n", "")
