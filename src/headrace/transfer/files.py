@@ -73,7 +73,6 @@ class ObjectReader(io.RawIOBase):
         self._block_size = block_size
         self.info: ObjectInfo = info or session.run(self._store.head(self._location))
         self._position = 0
-        self._lane = Lane()
         self._block = memory.fresh(0)
         self._block_start = 0
         self._forget_what_another_process_does()
@@ -82,6 +81,7 @@ class ObjectReader(io.RawIOBase):
     def _forget_what_another_process_does(self) -> None:
         self._ahead: tuple[int, Future[Fetched]] | None = None
         self._lock = threading.Lock()
+        self._lane = Lane()
 
     @property
     def name(self) -> str:
