@@ -17,7 +17,7 @@ from headrace import memory
 from headrace.backends.protocol import Fetched, Part, Upload, WriteOptions
 from headrace.errors import HeadraceError, InvalidOption, NotSupported, ObjectChanged
 from headrace.http.blocking import Lane
-from headrace.http.effects import Finish, Operation
+from headrace.http.effects import FINISH_SECONDS, Finish, Operation
 from headrace.models import ObjectInfo
 from headrace.transfer.reading import fetch
 from headrace.transfer.session import Session
@@ -122,7 +122,11 @@ class ObjectReader(io.RawIOBase):
                 return 0
             copied = self._from_block(target[:wanted])
             if copied < wanted:
-                copied += self._from_store(target[copied:wanted])
+                try:
+                    copied += self._from_store(target[copied:wanted])
+                except BaseException as error:
+                    _leave_if_the_program_ends(error)
+                    raise
             return copied
 
     def readall(self) -> bytes:
@@ -228,6 +232,7 @@ class ObjectWriter(io.RawIOBase):
         self._finished = False
         self._process = os.getpid()
         self._lane = Lane()
+        self._turn = threading.Lock()
         self.info: ObjectInfo | None = None
         _writers.add(self)
 
@@ -246,10 +251,19 @@ class ObjectWriter(io.RawIOBase):
 
     def write(self, data: Any) -> int:
         """Take all of ``data``; returns its length in bytes. A failure of an earlier part is raised here or by `close`."""
-        if self._finished:
-            raise ValueError("the file is closed")
-        self._refuse_another_process()
-        source = memory.source(data)
+        with self._turn:
+            if self._finished:
+                raise ValueError("the file is closed")
+            self._refuse_another_process()
+            source = memory.source(data)
+            try:
+                self._take(source)
+            except BaseException as error:
+                _leave_if_the_program_ends(error)
+                raise
+            return len(source)
+
+    def _take(self, source: memoryview) -> None:
         taken = 0
         while taken < len(source):
             count = min(len(source) - taken, self._part_size - self._filled)
@@ -259,7 +273,6 @@ class ObjectWriter(io.RawIOBase):
             if self._filled == self._part_size:
                 self._send_part()
         self._size += len(source)
-        return len(source)
 
     def _send_part(self) -> None:
         upload = self._upload or self._session.run(self._begin(), self._lane)
@@ -345,6 +358,12 @@ class ObjectWriter(io.RawIOBase):
         for future in self._pending:
             future.cancel()
 
+    def give_up(self) -> None:
+        """As `abort`, from another thread than the one that may be writing, which from then on waits for ever: the program ends."""
+        self.interrupt()
+        self._turn.acquire(timeout=FINISH_SECONDS)
+        self._abort(interrupted=True)
+
     def _refuse_another_process(self) -> None:
         if os.getpid() != self._process:
             raise NotSupported("a file that is written belongs to the process that opened it", uri=self._location.uri)
@@ -399,9 +418,21 @@ def _forget_after_fork() -> None:
 os.register_at_fork(after_in_child=_forget_after_fork)
 
 
+_program_ends = threading.Event()
+
+
+def _leave_if_the_program_ends(error: BaseException) -> None:
+    """End a daemon thread that fails because the program has given it up: it would tell of that on standard error."""
+    # Python takes no more work for threads some time before it calls what is registered to be called at the end.
+    ends = _program_ends.is_set() or (isinstance(error, RuntimeError) and "shutdown" in str(error))
+    if ends and threading.current_thread().daemon:
+        raise SystemExit from None
+
+
 @atexit.register
 def _abort_all() -> None:
     """Give up, while there are threads and connections for it, what the program leaves open when it ends."""
+    _program_ends.set()
     for writer in list(_writers):
         with contextlib.suppress(Exception):
-            writer._abort(interrupted=True)
+            writer.give_up()
