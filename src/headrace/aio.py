@@ -15,12 +15,12 @@ from __future__ import annotations
 import asyncio
 import builtins
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from headrace import memory
 from headrace.backends.protocol import Fetched
 from headrace.errors import NotFound
-from headrace.http.asynchronous import run_async
+from headrace.http.asynchronous import run_async, wait_undisturbed
 from headrace.http.effects import Operation
 from headrace.models import BucketInfo, Item, ObjectInfo, Prefix
 from headrace.transfer import batches, copying, deleting, reading, writing
@@ -28,9 +28,6 @@ from headrace.transfer.batch import run_batch_async
 from headrace.transfer.listing import Lister
 from headrace.transfer.session import Configured, Session
 from headrace.uri import URI
-
-if TYPE_CHECKING:
-    from headrace.transfer.files import ObjectReader, ObjectWriter
 
 __all__ = [
     "AsyncFile",
@@ -58,6 +55,7 @@ __all__ = [
 ]
 
 _BLOCK_SIZE = 8 << 20
+_UNTIL_INTERRUPTED_AGAIN = 0.05
 
 
 class Client(Configured):
@@ -227,31 +225,56 @@ class Client(Configured):
 class AsyncFile:
     """A file whose methods are coroutines; the same rules as for the files of `headrace.open`.
 
-    The work is done in the loop's executor, by the blocking file.
+    The work is done in the loop's executor, by the blocking file, one call after another. A call that is cancelled ends soon; after
+    that a file that is read can be read on, and one that is written be given up.
     """
 
     def __init__(self, session: Session, uri: URI, mode: str, block_size: int) -> None:
         self._arguments = (session, uri, mode, block_size)
         self._file: Any = None
+        self._turn = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
-        await self._opened()
+        async with self._turn:
+            await self._opened()
         return self
 
     async def __aexit__(self, kind: object, error: object, traceback: object) -> None:
         if self._file is not None:
-            await self._call("close" if error is None or self._arguments[2] == "rb" else "abort")
+            await self._call("close") if error is None else await self._call("__exit__", kind, error, traceback)
 
-    async def _opened(self) -> ObjectReader | ObjectWriter:
+    def __reduce__(self) -> Any:
+        raise TypeError("an open file cannot be pickled; pickle its URI")
+
+    async def _opened(self) -> Any:
         from headrace.transfer.files import open_file
 
         if self._file is None:
-            self._file = await asyncio.to_thread(open_file, *self._arguments)
-        file: ObjectReader | ObjectWriter = self._file
-        return file
+            session, uri, mode, block_size = self._arguments
+            info: ObjectInfo | None = None
+            if mode == "rb":
+                store, location = session.locate_object(uri)
+                info = await run_async(store.head(location), session.transport_here())
+            self._file = open_file(session, uri, mode, block_size, info)
+        return self._file
 
     async def _call(self, method: str, *arguments: Any) -> Any:
-        return await asyncio.to_thread(getattr(await self._opened(), method), *arguments)
+        async with self._turn:
+            file = await self._opened()
+            call = asyncio.ensure_future(asyncio.to_thread(getattr(file, method), *arguments))
+            try:
+                return await asyncio.shield(call)
+            except asyncio.CancelledError:
+                # What goes on in the thread would meet with what is done next with this file. It may just be about to begin there.
+                while not call.done():
+                    getattr(file, "raw", file).interrupt()
+                    await wait_undisturbed(call, _UNTIL_INTERRUPTED_AGAIN)
+                # Seen, so that asyncio does not report it.
+                call.exception()
+                raise
+            finally:
+                # As in `AsyncConnection.exchange`.
+                del call
 
     async def read(self, size: int = -1) -> bytes:
         """Read up to ``size`` bytes, or all that is left."""

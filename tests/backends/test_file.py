@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from headrace.backends import file
 from headrace.backends.file import FileBackend
 from headrace.backends.filesystem.failures import translate
 from headrace.backends.protocol import Landing, WriteOptions
@@ -51,6 +52,23 @@ def test_a_file_of_more_than_one_system_call(tmp_path: Path) -> None:
     assert landing.received == len(data) == size
     assert bytes(data[:5]) == b"begin"
     assert bytes(data[-5:]) == b"--end"
+
+
+def test_a_write_of_more_than_one_system_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C is raised between two of them."""
+    monkeypatch.setattr(file, "_AT_ONCE", 100)
+    lengths = []
+
+    def write(descriptor: int, buffers: Any, offset: int) -> int:
+        lengths.append(sum(buffer.nbytes for buffer in buffers))
+        return pwritev(descriptor, buffers, offset)
+
+    pwritev = os.pwritev
+    monkeypatch.setattr(os, "pwritev", write)
+    body = [memoryview(os.urandom(length)) for length in (1, 250, 99)]
+    perform(BACKEND.put(at(tmp_path / "object"), body, WriteOptions()))
+    assert (tmp_path / "object").read_bytes() == b"".join(body)
+    assert lengths == [100, 100, 100, 50]
 
 
 def test_a_file_that_shrinks_after_the_first_system_call_keeps_count(tmp_path: Path) -> None:

@@ -404,3 +404,21 @@ def test_a_flight_that_is_cancelled_between_arrival_and_resumption_takes_no_repl
     server = serve()
     fly(scene)
     assert texts == ["/cleanup"]
+
+
+def test_a_flight_that_is_cancelled_before_its_task_begins_cleans_up(fly: Any) -> None:
+    async def scene(airport: Airport) -> None:
+        flight = airport.start(with_cleanup(pausing(), cleanup))
+        flight.cancel()
+        with pytest.raises(Cancelled):
+            await airport.landing(flight)
+
+    def pausing() -> Operation[None]:
+        yield Sleep(60)
+
+    def cleanup() -> Operation[None]:
+        done.append((yield Call(lambda: "cleaned")))
+
+    done: list[str] = []
+    fly(scene)
+    assert done == ["cleaned"]

@@ -67,10 +67,22 @@ class FileBackend(FilesystemBackend):
 def _write_buffers(descriptor: int, offset: int, buffers: Sequence[memoryview]) -> int:
     """Write all bytes of the buffers; give the offset behind them."""
     while buffers:
-        written = os.pwritev(descriptor, buffers[:_BUFFERS_AT_ONCE], offset)
+        written = os.pwritev(descriptor, _some_of(buffers), offset)
         offset += written
         buffers = _unwritten(buffers, written)
     return offset
+
+
+def _some_of(buffers: Sequence[memoryview]) -> Sequence[memoryview]:
+    """As much of the buffers as one system call is to write."""
+    some: list[memoryview] = []
+    room = _AT_ONCE
+    for buffer in buffers[:_BUFFERS_AT_ONCE]:
+        some.append(buffer[:room])
+        room -= buffer.nbytes
+        if room <= 0:
+            break
+    return some
 
 
 def _unwritten(buffers: Sequence[memoryview], written: int) -> Sequence[memoryview]:

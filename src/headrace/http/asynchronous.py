@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import socket
 from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -12,16 +13,18 @@ from typing import Any, TypeVar
 from headrace.errors import ConnectionFailed, HeadraceError
 from headrace.http.codec import Reply, scratch
 from headrace.http.connecting import Settings, connect_error, connect_request, tunnel_refused
-from headrace.http.effects import Call, Effect, Operation, Parallel, Send, Sleep
+from headrace.http.effects import FINISH_SECONDS, Call, Effect, Finish, Operation, Parallel, Send, Sleep
 from headrace.http.loop_connection import SWEEPS_PER_STALL, AsyncConnection
 from headrace.http.messages import Origin
 from headrace.http.pool import Pool
 from headrace.http.proxy import Proxy, choose_proxy
 from headrace.http.tls import client_context
 
-__all__ = ["AsyncTransport", "run_async"]
+__all__ = ["AsyncTransport", "cancel_all", "run_async", "wait_undisturbed"]
 
 T = TypeVar("T")
+
+_FINISHING = "headrace-finish"
 
 
 class AsyncTransport:
@@ -257,8 +260,10 @@ async def _perform(effect: Effect, transport: AsyncTransport) -> Any:
         return await _call(effect.function)
     if isinstance(effect, Sleep):
         return await asyncio.sleep(effect.seconds)
-    assert isinstance(effect, Parallel)
-    return await _run_parallel(effect, transport)
+    if isinstance(effect, Parallel):
+        return await _run_parallel(effect, transport)
+    assert isinstance(effect, Finish)
+    return await _finish(effect, transport)
 
 
 async def _call(function: Callable[[], T]) -> T:
@@ -276,10 +281,7 @@ async def _call(function: Callable[[], T]) -> T:
         return results.pop()
     except asyncio.CancelledError:
         pending.clear()
-        while not call.done():
-            # Cancelled once more while waiting, as a group of tasks may be: the call is not ended by that either.
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([call])
+        await wait_undisturbed(call)
         if not call.cancelled():
             # Seen, so that asyncio does not report it.
             call.exception()
@@ -287,6 +289,55 @@ async def _call(function: Callable[[], T]) -> T:
     finally:
         # As in `AsyncConnection.exchange`.
         del call
+
+
+async def _finish(effect: Finish[T], transport: AsyncTransport) -> T:
+    """Run an operation in a task of its own, which is not cancelled with this one."""
+
+    async def run() -> T:
+        effect.end(await run_async(effect.operation, transport))
+        return effect.result
+
+    task = asyncio.create_task(run(), name=_FINISHING)
+    # Seen, so that asyncio does not report it.
+    task.add_done_callback(lambda task: task.cancelled() or task.exception())
+    try:
+        if effect.interrupted:
+            await wait_undisturbed(task, FINISH_SECONDS)
+            if not task.done():
+                raise TimeoutError("it took too long")
+            return task.result()
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await wait_undisturbed(task, FINISH_SECONDS)
+            raise
+    finally:
+        task.cancel()
+        # As in `AsyncConnection.exchange`.
+        del task
+
+
+async def wait_undisturbed(task: asyncio.Future[Any], seconds: float = math.inf) -> None:
+    """Wait for the end of a task, at most so long, even if the task that waits is cancelled meanwhile, once or more.
+
+    The cancellation is not raised: this is for those who have one to raise already.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    while not task.done() and (left := deadline - loop.time()) > 0:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([task], timeout=None if left == math.inf else left)
+
+
+async def cancel_all(seconds: float) -> None:
+    """Cancel all other tasks of the running loop, and wait at most so long until they have cleaned up behind themselves."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        if task.get_name() != _FINISHING:
+            task.cancel()
+    if others:
+        await asyncio.wait(others, timeout=seconds)
 
 
 async def _run_parallel(effect: Parallel, transport: AsyncTransport) -> Sequence[Any]:

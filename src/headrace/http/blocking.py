@@ -285,9 +285,10 @@ class Connection:
 
 
 class Lane:
-    """One thread's work in progress, which another thread can stop."""
+    """One thread's work in progress, which another thread can stop. A forked child cannot: the thread is its parent's."""
 
     def __init__(self) -> None:
+        self._process = os.getpid()
         self.stopped = threading.Event()
         self._lock = threading.Lock()
         self._interrupt: Callable[[], None] | None = None
@@ -306,6 +307,9 @@ class Lane:
 
     def stop(self) -> None:
         """Make the work end soon: an exchange breaks off, a sleep ends."""
+        if os.getpid() != self._process:
+            # Shut down here, the connection would end in the parent too; and the lock may have been held when the process forked.
+            return
         with self._lock:
             self.stopped.set()
             if self._interrupt is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import threading
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 from headrace.http.blocking import BlockingTransport, Lane
-from headrace.http.effects import Call, Cancelled, Effect, Operation, Parallel, Send
+from headrace.http.effects import FINISH_SECONDS, Call, Cancelled, Effect, Finish, Operation, Parallel, Send, Sleep
 
 __all__ = ["Crew", "run_abreast", "run_blocking"]
 
@@ -23,7 +24,25 @@ _IDLE_SECONDS = 60.0
 def run_blocking(operation: Operation[T], transport: BlockingTransport, crew: Crew, lane: Lane | None = None) -> T:
     """Perform an operation in this thread; with a ``lane``, other threads can stop it, which raises `Cancelled` in it."""
     try:
-        effect = operation.send(None)
+        return _drive(operation, operation.send, None, transport, crew, lane)
+    except BaseException as error:
+        if not getattr(operation, "gi_suspended", False):
+            raise
+        # Ctrl-C came here, between two effects: the operation does not know of it, and may have something to clean up.
+        return _drive(operation, operation.throw, error, transport, crew, None)
+
+
+def _drive(
+    operation: Operation[T],
+    step: Callable[[Any], Effect],
+    value: Any,
+    transport: BlockingTransport,
+    crew: Crew,
+    lane: Lane | None,
+) -> T:
+    """Take the first step with ``value``, and then one effect after another to the end."""
+    try:
+        effect = step(value)
         while True:
             try:
                 if lane is not None and lane.stopped.is_set():
@@ -39,8 +58,8 @@ def run_blocking(operation: Operation[T], transport: BlockingTransport, crew: Cr
             else:
                 effect = operation.send(result)
     except StopIteration as stop:
-        value: T = stop.value
-        return value
+        outcome: T = stop.value
+        return outcome
 
 
 def run_abreast(operations: Sequence[Operation[T]], transport: BlockingTransport, crew: Crew) -> list[T]:
@@ -84,9 +103,85 @@ def _perform(effect: Effect, transport: BlockingTransport, crew: Crew, lane: Lan
         return effect.function()
     if isinstance(effect, Parallel):
         return crew.perform(effect, transport, lane)
-    if lane is None:
-        return time.sleep(effect.seconds)
-    return lane.stopped.wait(effect.seconds)
+    if isinstance(effect, Sleep):
+        return time.sleep(effect.seconds) if lane is None else lane.stopped.wait(effect.seconds)
+    return _Finishing(effect, transport, crew).run(lane)
+
+
+class _Finishing:
+    """An operation in a thread of its own, where what interrupts the thread that asks for it does not reach it."""
+
+    def __init__(self, effect: Finish[Any], transport: BlockingTransport, crew: Crew) -> None:
+        self._effect = effect
+        self._transport = transport
+        self._crew = crew
+        self._lane = Lane()
+        self._failure: BaseException | None = None
+        self._ended = threading.Event()
+        self._ended_or_stopped = threading.Event()
+
+    def run(self, outer: Lane | None) -> Any:
+        """See `Finish`."""
+        interruption: BaseException | None = TimeoutError("it took too long") if self._effect.interrupted else None
+        try:
+            self._start()
+            if interruption is None:
+                self._wait(outer)
+        except BaseException as error:
+            interruption = error
+        if interruption is None or (self._ends_soon() and self._effect.interrupted):
+            return self._outcome()
+        self._lane.stop()
+        try:
+            raise interruption
+        finally:
+            # As in `_Group.run`.
+            del interruption
+
+    def _start(self) -> None:
+        try:
+            threading.Thread(target=self._work, name="headrace-finish", daemon=True).start()
+        except RuntimeError:
+            # As in `Crew._call_helpers`.
+            self._work()
+
+    def _work(self) -> None:
+        try:
+            self._effect.end(run_blocking(self._effect.operation, self._transport, self._crew, self._lane))
+        except BaseException as error:
+            self._failure = error
+        finally:
+            self._ended.set()
+            self._ended_or_stopped.set()
+
+    def _wait(self, outer: Lane | None) -> None:
+        """Wait for the end. Raises `Cancelled` when ``outer`` is stopped before."""
+        try:
+            if outer is not None:
+                outer.enter(self._ended_or_stopped.set)
+            self._ended_or_stopped.wait()
+        finally:
+            if outer is not None:
+                outer.leave()
+        if not self._ended.is_set():
+            raise Cancelled
+
+    def _ends_soon(self) -> bool:
+        """Wait for the end, at most `FINISH_SECONDS`; Ctrl-C, once more, changes nothing."""
+        deadline = time.monotonic() + FINISH_SECONDS
+        while not self._ended.is_set() and (left := deadline - time.monotonic()) > 0:
+            with contextlib.suppress(BaseException):
+                self._ended.wait(left)
+        return self._ended.is_set()
+
+    def _outcome(self) -> Any:
+        failure, self._failure = self._failure, None
+        if failure is None:
+            return self._effect.result
+        try:
+            raise failure
+        finally:
+            del failure
 
 
 class Crew:

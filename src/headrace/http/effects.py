@@ -14,11 +14,28 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from headrace.http.codec import Placement, Reply
 from headrace.http.messages import Request
 
-__all__ = ["Call", "Cancelled", "Effect", "Operation", "Parallel", "Send", "Sleep", "with_cleanup"]
+__all__ = [
+    "FINISH_SECONDS",
+    "Call",
+    "Cancelled",
+    "Effect",
+    "Finish",
+    "Operation",
+    "Parallel",
+    "Send",
+    "Sleep",
+    "with_cleanup",
+    "with_undo",
+]
 
 T = TypeVar("T")
+B = TypeVar("B")
 
 _log = logging.getLogger("headrace")
+
+
+FINISH_SECONDS = 1.0
+"""How much longer an operation takes, at most, that is interrupted while it may not be broken off."""
 
 
 class Cancelled(BaseException):
@@ -85,23 +102,73 @@ class Parallel:
         return min(self.limit, max(1, length_hint(self.operations, self.limit)))
 
 
-Effect: TypeAlias = "Send | Call[Any] | Sleep | Parallel"
+class Finish(Generic[T]):
+    """Run an operation to its end, though what it is part of be interrupted: by Ctrl-C, a cancelled task, a stopped lane.
+
+    The interruption is raised when the operation has ended, or `FINISH_SECONDS` after it came; then the operation is broken off.
+
+    Args:
+        operation: what to run.
+        interrupted: count those seconds from the beginning, because the interruption is what this operation cleans up after;
+            `TimeoutError` is raised when they are over.
+
+    Attributes:
+        ended: whether the operation has succeeded.
+        result: what it returned.
+    """
+
+    __slots__ = ("ended", "interrupted", "operation", "result")
+
+    def __init__(self, operation: Operation[T], *, interrupted: bool = False) -> None:
+        self.operation = operation
+        self.interrupted = interrupted
+        self.ended = False
+        self.result: T
+
+    def end(self, result: T) -> None:
+        """Take note of the operation's result."""
+        self.result = result
+        self.ended = True
+
+
+Effect: TypeAlias = "Send | Call[Any] | Sleep | Parallel | Finish[Any]"
 Operation: TypeAlias = Generator[Effect, Any, T]
+
+
+def with_undo(begin: Operation[B], run: Callable[[B], Operation[T]], undo: Callable[[B], Operation[object]]) -> Operation[T]:
+    """Run ``begin``, then ``run`` with its result; whatever stops them, ``undo`` what ``begin`` made before that goes on.
+
+    See `with_cleanup` for what happens when ``undo`` fails.
+    """
+    begun = Finish(begin)
+
+    def both() -> Operation[T]:
+        yield begun
+        return (yield from run(begun.result))
+
+    def cleanup() -> Operation[None]:
+        if begun.ended:
+            yield from undo(begun.result)
+
+    return (yield from with_cleanup(both(), cleanup))
 
 
 def with_cleanup(operation: Operation[T], cleanup: Callable[[], Operation[object]]) -> Operation[T]:
     """Run ``operation``; whatever stops it (an error, Ctrl-C, cancellation), run ``cleanup()`` before that goes on.
 
-    A cleanup that fails is logged: the first error is the one to report.
+    After an interruption the cleanup has `FINISH_SECONDS`. A cleanup that fails is logged: the first error is the one to report.
     """
     try:
         return (yield from operation)
     except GeneratorExit:
         # Nobody is left to perform the effects of a cleanup.
         raise
-    except BaseException:
+    except BaseException as failure:
         try:
-            yield from cleanup()
+            if isinstance(failure, Exception):
+                yield from cleanup()
+            else:
+                yield Finish(cleanup(), interrupted=True)
         except Exception as error:
             _log.warning("clean-up after a failure did not succeed: %s", error)
         raise

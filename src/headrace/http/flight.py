@@ -130,5 +130,10 @@ class Flight:
         self._task.add_done_callback(self._task_ended)
 
     def _task_ended(self, task: asyncio.Task[Any]) -> None:
+        if task.cancelled() and getattr(self._operation, "gi_suspended", False):
+            # It was cancelled before its first step, so that the operation does not know of it yet.
+            self._task = None
+            self._resume(self._operation.throw, Cancelled())
+            return
         error = Cancelled() if task.cancelled() else task.exception()
         self._control.landed(self, None if error else task.result(), error)

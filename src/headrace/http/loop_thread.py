@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import threading
 import weakref
@@ -11,9 +10,9 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from headrace.http.asynchronous import AsyncTransport, run_async
+from headrace.http.asynchronous import AsyncTransport, cancel_all, run_async
 from headrace.http.blocking import Settings
-from headrace.http.effects import Operation
+from headrace.http.effects import FINISH_SECONDS, Operation
 
 __all__ = ["LoopThread"]
 
@@ -45,13 +44,17 @@ class LoopThread:
             assert self._transport is not None
             return self._transport
 
-    def call_soon(self, callback: Callable[..., object], *arguments: Any) -> None:
-        """Call a function in the loop's thread; does nothing if the loop has ended."""
+    def call_soon(self, callback: Callable[..., object], *arguments: Any) -> bool:
+        """Call a function in the loop's thread; does nothing, and gives False, if the loop has ended."""
         loop = self._loop
-        if loop is not None:
-            # A loop that ends at this moment says so by a RuntimeError.
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(callback, *arguments)
+        if loop is None:
+            return False
+        try:
+            loop.call_soon_threadsafe(callback, *arguments)
+        except RuntimeError:
+            # The loop ends at this moment.
+            return False
+        return True
 
     def submit(self, operation: Operation[T]) -> Future[T]:
         """Begin an operation; cancelling the future cancels the operation."""
@@ -67,6 +70,7 @@ class LoopThread:
             ready.set_result(None)
             # By then the attributes may be those of the next loop.
             await ended.wait()
+            await cancel_all(FINISH_SECONDS)
             transport.close()
 
         try:

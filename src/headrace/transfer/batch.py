@@ -7,6 +7,7 @@ operation goes to, and how many are in flight, is judged by the sizes seen so fa
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import sys
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
@@ -15,8 +16,8 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from headrace import memory
 from headrace.config import Options
-from headrace.errors import HeadraceError
-from headrace.http.effects import Operation
+from headrace.errors import HeadraceError, NotSupported
+from headrace.http.effects import FINISH_SECONDS, Operation
 from headrace.models import Item
 from headrace.transfer.concurrency import LARGE, LOCAL, SMALL, Concurrency
 from headrace.transfer.engines import CallerEngine, LoopEngine, RemoteLoopEngine, ThreadEngine
@@ -174,8 +175,10 @@ def run_batch(session: Session, batch: Batch[Input, Any], inputs: Iterable[Input
     delivered: queue.SimpleQueue[list[Item]] = queue.SimpleQueue()
     engines: dict[type[_AnyEngine], _AnyEngine] = {}
     source = enumerate(inputs)
+    process = os.getpid()
 
     def feed() -> None:
+        _refuse_another_process(process)
         for kind, tasks in _draw(window, source).items():
             if kind not in engines:
                 engines[kind] = kind(session, batch.perform, delivered.put)
@@ -184,6 +187,7 @@ def run_batch(session: Session, batch: Batch[Input, Any], inputs: Iterable[Input
     try:
         feed()
         while window.outstanding:
+            _refuse_another_process(process)
             for item in _next_items(engines.get(CallerEngine), delivered):
                 if item.error is not None:
                     window.judge(item.error)
@@ -197,6 +201,15 @@ def run_batch(session: Session, batch: Batch[Input, Any], inputs: Iterable[Input
     finally:
         for engine in engines.values():
             engine.stop()
+        if batch.size_of is not None:
+            # What is being written may have something to remove.
+            for engine in engines.values():
+                engine.wait(FINISH_SECONDS)
+
+
+def _refuse_another_process(process: int) -> None:
+    if os.getpid() != process:
+        raise NotSupported("a batch cannot go on in a forked child, which has none of its threads", hint="Begin one in the child.")
 
 
 _AnyEngine: TypeAlias = CallerEngine | RemoteLoopEngine | ThreadEngine
@@ -257,7 +270,7 @@ async def run_batch_async(
                 if window.outstanding < window.low_water:
                     await feed()
     finally:
-        engine.stop()
+        await engine.end()
 
 
 async def _drawn_from(inputs: Iterable[Input] | AsyncIterable[Input]) -> AsyncIterator[Input]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from headrace.backends.protocol import Allocate, Fetched, Landing, Part, Upload, WriteOptions, allocate_fresh
 from headrace.errors import ObjectChanged
-from headrace.http.effects import Call, Operation, Parallel, with_cleanup
+from headrace.http.effects import Call, Operation, Parallel, with_undo
 from headrace.http.messages import FileRange
 from headrace.models import ObjectInfo
 from headrace.stores.store import Store
@@ -88,19 +88,18 @@ def _stream(
     options: WriteOptions,
 ) -> Operation[ObjectInfo]:
     """Ranges of the source are the parts of the destination; at most a few are in memory."""
-    upload: Upload = yield from to_store.start_upload(destination, options)
     part_size = part_size_for(to_store, info.size, session.write_plan.part_size)
 
-    def part(number: int, start: int) -> Operation[Part]:
+    def part(upload: Upload, number: int, start: int) -> Operation[Part]:
         length = min(part_size, info.size - start)
         fetched: Fetched = yield from from_store.get(source, Landing(), start=start, length=length, if_match=info.etag)
         return (yield from to_store.put_part(upload, number, start, [fetched.data]))
 
-    def parts() -> Iterator[Operation[Part]]:
-        return (part(number, start) for number, start in enumerate(range(0, info.size, part_size), start=1))
+    def parts(upload: Upload) -> Iterator[Operation[Part]]:
+        return (part(upload, number, start) for number, start in enumerate(range(0, info.size, part_size), start=1))
 
-    def run() -> Operation[ObjectInfo]:
-        done: list[Part] = yield Parallel(parts(), _PARTS_AT_ONCE)
+    def run(upload: Upload) -> Operation[ObjectInfo]:
+        done: list[Part] = yield Parallel(parts(upload), _PARTS_AT_ONCE)
         return (yield from publish(to_store, upload, done, info.size, options))
 
-    return (yield from with_cleanup(run(), lambda: to_store.abort_upload(upload)))
+    return (yield from with_undo(to_store.start_upload(destination, options), run, to_store.abort_upload))

@@ -16,11 +16,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
-from headrace.http.asynchronous import AsyncTransport
+from headrace.http.asynchronous import AsyncTransport, wait_undisturbed
 from headrace.http.blocking import Lane
 from headrace.http.codec import Reply
 from headrace.http.crew import run_abreast, run_blocking
-from headrace.http.effects import Cancelled, Operation
+from headrace.http.effects import FINISH_SECONDS, Cancelled, Operation
 from headrace.http.flight import Flight
 from headrace.models import Item
 from headrace.transfer.session import Session
@@ -60,6 +60,9 @@ class Engine(Protocol):
     def stop(self) -> None:
         """Stop what is in flight, and drop the rest; returns at once."""
 
+    def wait(self, seconds: float) -> None:
+        """After `stop`, wait at most so long until what was in flight has cleaned up behind itself."""
+
 
 class ThreadEngine:
     """Performs operations in daemon threads, with blocking I/O."""
@@ -71,6 +74,7 @@ class ThreadEngine:
         self._todo: queue.SimpleQueue[tuple[int, Any] | None] = queue.SimpleQueue()
         self._lanes: list[Lane] = []
         self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
         self._fed = 0
         self._at_once = 0
 
@@ -83,7 +87,9 @@ class ThreadEngine:
         while len(self._lanes) < min(at_once, self._fed):
             lane = Lane()
             self._lanes.append(lane)
-            threading.Thread(target=self._work, args=(lane,), name="headrace-batch", daemon=True).start()
+            thread = threading.Thread(target=self._work, args=(lane,), name="headrace-batch", daemon=True)
+            thread.start()
+            self._threads.append(thread)
 
     def _work(self, lane: Lane) -> None:
         session, perform = self._session, self._perform
@@ -108,6 +114,12 @@ class ThreadEngine:
             lane.stop()
         for _ in lanes:
             self._todo.put(None)
+
+    def wait(self, seconds: float) -> None:
+        """See `Engine.wait`."""
+        deadline = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0, deadline - time.monotonic()))
 
 
 class CallerEngine:
@@ -158,6 +170,10 @@ class CallerEngine:
         self._todo.clear()
         self._threads.stop()
 
+    def wait(self, seconds: float) -> None:
+        """See `Engine.wait`."""
+        self._threads.wait(seconds)
+
 
 class LoopEngine:
     """Performs operations on the running event loop; all methods are called in it."""
@@ -172,6 +188,7 @@ class LoopEngine:
         self._landed: list[Item] = []
         self._at_once = 1
         self._holding = False
+        self._when_empty: Callable[[], object] | None = None
 
     def feed(self, tasks: list[tuple[int, Any]], at_once: int) -> None:
         """See `Engine.feed`."""
@@ -202,6 +219,8 @@ class LoopEngine:
                 # All that land in this turn of the loop are delivered at once: waking a consumer costs more than an exchange.
                 asyncio.get_running_loop().call_soon(self._deliver_all)
             self._landed.append(result)
+        if self._when_empty is not None:
+            self.when_empty(self._when_empty)
         self._start()
 
     def _start(self) -> None:
@@ -226,6 +245,28 @@ class LoopEngine:
         for flight in list(self._flights):
             flight.cancel()
 
+    def when_empty(self, callback: Callable[[], object]) -> None:
+        """After `stop`, call a function as soon as nothing is in flight."""
+        self._when_empty = None if not self._flights else callback
+        if not self._flights:
+            callback()
+
+    async def end(self) -> None:
+        """Stop, and wait until all that was in flight has cleaned up behind itself."""
+        self.stop()
+        if not self._flights:
+            return
+        empty = asyncio.Event()
+        self.when_empty(empty.set)
+        waiting = asyncio.ensure_future(empty.wait())
+        try:
+            await asyncio.shield(waiting)
+        except asyncio.CancelledError:
+            await wait_undisturbed(waiting, FINISH_SECONDS)
+            raise
+        finally:
+            waiting.cancel()
+
 
 class RemoteLoopEngine:
     """A `LoopEngine` on the client's own loop thread, for a consumer in another thread."""
@@ -241,3 +282,9 @@ class RemoteLoopEngine:
     def stop(self) -> None:
         """See `Engine.stop`."""
         self._thread.call_soon(self._engine.stop)
+
+    def wait(self, seconds: float) -> None:
+        """See `Engine.wait`."""
+        empty = threading.Event()
+        if self._thread.call_soon(self._engine.when_empty, empty.set):
+            empty.wait(seconds)

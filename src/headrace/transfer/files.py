@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import io
+import logging
+import os
 import threading
+import weakref
 from collections import deque
-from concurrent.futures import Future
-from typing import Any
+from concurrent.futures import CancelledError, Future
+from typing import Any, TypeVar
 
 from headrace import memory
 from headrace.backends.protocol import Fetched, Part, Upload, WriteOptions
-from headrace.errors import HeadraceError, InvalidOption, ObjectChanged
-from headrace.http.effects import Operation
+from headrace.errors import HeadraceError, InvalidOption, NotSupported, ObjectChanged
+from headrace.http.blocking import Lane
+from headrace.http.effects import FINISH_SECONDS, Finish, Operation
 from headrace.models import ObjectInfo
 from headrace.transfer.reading import fetch
 from headrace.transfer.session import Session
@@ -21,16 +26,22 @@ from headrace.uri import URI
 
 __all__ = ["DEFAULT_BLOCK_SIZE", "ObjectReader", "ObjectWriter", "open_file"]
 
+T = TypeVar("T")
+
+_log = logging.getLogger("headrace")
+
 DEFAULT_BLOCK_SIZE = 8 << 20
 _PARTS_AT_ONCE = 4
 _PARTS_BEFORE_GROWTH = 1000
 _LINE_BUFFER = 128 << 10
 
 
-def open_file(session: Session, uri: URI, mode: str, block_size: int) -> io.BufferedReader[ObjectReader] | ObjectWriter:
-    """The file object behind ``open``."""
+def open_file(
+    session: Session, uri: URI, mode: str, block_size: int, info: ObjectInfo | None = None
+) -> io.BufferedReader[ObjectReader] | ObjectWriter:
+    """The file object behind ``open``; ``info`` is the object's description, if it is known."""
     if mode == "rb":
-        return io.BufferedReader(ObjectReader(session, uri, block_size), _LINE_BUFFER)
+        return io.BufferedReader(ObjectReader(session, uri, block_size, info), _LINE_BUFFER)
     if mode in ("wb", "xb"):
         return ObjectWriter(session, uri, WriteOptions(create_only=mode == "xb"))
     raise InvalidOption(f"mode {mode!r} is not one of 'rb', 'wb', 'xb'", hint="Wrap the file in io.TextIOWrapper for text.")
@@ -50,21 +61,27 @@ class ObjectReader(io.RawIOBase):
         session: performs the requests.
         uri: the object.
         block_size: bytes of each request for small reads; reads of more go straight into the reader's memory, in parallel.
+        info: the object's description, if it is known.
     """
 
-    def __init__(self, session: Session, uri: URI, block_size: int = DEFAULT_BLOCK_SIZE) -> None:
+    def __init__(self, session: Session, uri: URI, block_size: int = DEFAULT_BLOCK_SIZE, info: ObjectInfo | None = None) -> None:
         super().__init__()
         if block_size < 1:
             raise InvalidOption(f"block_size must be at least 1, got {block_size}")
         self._session = session
         self._store, self._location = session.locate_object(uri)
         self._block_size = block_size
-        self.info: ObjectInfo = session.run(self._store.head(self._location))
+        self.info: ObjectInfo = info or session.run(self._store.head(self._location))
         self._position = 0
         self._block = memory.fresh(0)
         self._block_start = 0
+        self._forget_what_another_process_does()
+        _readers.add(self)
+
+    def _forget_what_another_process_does(self) -> None:
         self._ahead: tuple[int, Future[Fetched]] | None = None
         self._lock = threading.Lock()
+        self._lane = Lane()
 
     @property
     def name(self) -> str:
@@ -105,7 +122,11 @@ class ObjectReader(io.RawIOBase):
                 return 0
             copied = self._from_block(target[:wanted])
             if copied < wanted:
-                copied += self._from_store(target[copied:wanted])
+                try:
+                    copied += self._from_store(target[copied:wanted])
+                except BaseException as error:
+                    _leave_if_the_program_ends(error)
+                    raise
             return copied
 
     def readall(self) -> bytes:
@@ -130,7 +151,7 @@ class ObjectReader(io.RawIOBase):
 
     def _from_store(self, target: memoryview) -> int:
         if len(target) >= self._block_size:
-            self._session.run(self._fetch(self._position, len(target), target))
+            self._session.run(self._fetch(self._position, len(target), target), self._lane)
             self._position += len(target)
             return len(target)
         sequential = self._position == self._block_start + len(self._block)
@@ -141,14 +162,18 @@ class ObjectReader(io.RawIOBase):
         return self._from_block(target)
 
     def _next_block(self) -> memoryview:
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None:
-            start, future = ahead
-            if start == self._position:
-                return future.result().data
-            future.cancel()
+        if self._ahead is not None:
+            start, future = self._ahead
+            try:
+                if start == self._position:
+                    # Cancelled, if the client was closed meanwhile: then it is read again.
+                    with contextlib.suppress(CancelledError):
+                        return future.result().data
+            finally:
+                future.cancel()
+                self._ahead = None
         size = min(self._block_size, self.info.size - self._position)
-        return self._session.run(self._fetch(self._position, size)).data
+        return self._session.run(self._fetch(self._position, size), self._lane).data
 
     def _fetch(self, start: int, length: int, into: memoryview | None = None) -> Operation[Fetched]:
         plan = self._session.read_plan
@@ -158,6 +183,13 @@ class ObjectReader(io.RawIOBase):
         if len(fetched.data) != length:
             raise ObjectChanged("the object became shorter while it was read", uri=self._location.uri, operation="read")
         return fetched
+
+    def interrupt(self) -> None:
+        """Make a read that another thread has in progress end soon, with `Cancelled`; the file can be read on."""
+        lane, self._lane = self._lane, Lane()
+        lane.stop()
+        if (ahead := self._ahead) is not None:
+            ahead[1].cancel()
 
     def close(self) -> None:
         """Give up what is read ahead."""
@@ -172,7 +204,8 @@ class ObjectReader(io.RawIOBase):
 class ObjectWriter(io.RawIOBase):
     """Writes an object in parts, in constant memory; it becomes visible when the file is closed, and only whole.
 
-    An error inside ``with``, `abort`, or dropping the file without closing it publishes nothing.
+    An error inside ``with``, `abort`, dropping the file without closing it, or the end of the program publishes nothing. It belongs to
+    the process that opened it: a forked child can neither write to it nor end it.
 
     Args:
         session: performs the requests.
@@ -197,7 +230,11 @@ class ObjectWriter(io.RawIOBase):
         self._sent = 0
         self._size = 0
         self._finished = False
+        self._process = os.getpid()
+        self._lane = Lane()
+        self._turn = threading.Lock()
         self.info: ObjectInfo | None = None
+        _writers.add(self)
 
     @property
     def name(self) -> str:
@@ -214,9 +251,19 @@ class ObjectWriter(io.RawIOBase):
 
     def write(self, data: Any) -> int:
         """Take all of ``data``; returns its length in bytes. A failure of an earlier part is raised here or by `close`."""
-        if self._finished:
-            raise ValueError("the file is closed")
-        source = memory.source(data)
+        with self._turn:
+            if self._finished:
+                raise ValueError("the file is closed")
+            self._refuse_another_process()
+            source = memory.source(data)
+            try:
+                self._take(source)
+            except BaseException as error:
+                _leave_if_the_program_ends(error)
+                raise
+            return len(source)
+
+    def _take(self, source: memoryview) -> None:
         taken = 0
         while taken < len(source):
             count = min(len(source) - taken, self._part_size - self._filled)
@@ -226,14 +273,12 @@ class ObjectWriter(io.RawIOBase):
             if self._filled == self._part_size:
                 self._send_part()
         self._size += len(source)
-        return len(source)
 
     def _send_part(self) -> None:
-        if self._upload is None:
-            self._upload = self._session.run(self._store.start_upload(self._location, self._options))
+        upload = self._upload or self._session.run(self._begin(), self._lane)
         self._number += 1
         body = self._part[: self._filled]
-        operation = self._store.put_part(self._upload, self._number, self._sent, [body])
+        operation = self._store.put_part(upload, self._number, self._sent, [body])
         self._sent += self._filled
         if self._number % _PARTS_BEFORE_GROWTH == 0:
             self._part_size = min(2 * self._part_size, self._store.max_part_size)
@@ -241,9 +286,24 @@ class ObjectWriter(io.RawIOBase):
         if self._store.uses_http:
             self._pending.append(_start(self._session, operation))
             while len(self._pending) >= _PARTS_AT_ONCE:
-                self._parts.append(self._pending.popleft().result())
+                self._wait_for_part()
         else:
-            self._parts.append(self._session.run(operation))
+            self._parts.append(self._session.run(operation, self._lane))
+
+    def _wait_for_part(self) -> None:
+        # Among those pending until it is done: `interrupt` cancels it there.
+        self._parts.append(self._pending[0].result())
+        self._pending.popleft()
+
+    def _begin(self) -> Operation[Upload]:
+        begin = Finish(self._store.start_upload(self._location, self._options))
+        try:
+            upload: Upload = yield begin
+        finally:
+            # Interrupted too, this is what there is to abort.
+            if begin.ended:
+                self._upload = begin.result
+        return upload
 
     def close(self) -> None:
         """Send what is left and publish the object.
@@ -254,33 +314,60 @@ class ObjectWriter(io.RawIOBase):
         if self._finished:
             super().close()
             return
+        self._refuse_another_process()
         try:
             self.info = self._publish()
-        except BaseException:
-            self.abort()
+        except BaseException as error:
+            self._abort(interrupted=not isinstance(error, Exception))
             raise
         self._finish()
 
     def _publish(self) -> ObjectInfo:
         if self._upload is None:
-            return self._session.run(self._store.put(self._location, [self._part[: self._filled]], self._options))
+            return self._session.run(self._store.put(self._location, [self._part[: self._filled]], self._options), self._lane)
         if self._filled:
             self._send_part()
         while self._pending:
-            self._parts.append(self._pending.popleft().result())
-        return self._session.run(publish(self._store, self._upload, self._parts, self._size, self._options))
+            self._wait_for_part()
+        return self._session.run(publish(self._store, self._upload, self._parts, self._size, self._options), self._lane)
 
     def abort(self) -> None:
         """Give the write up: what was sent is removed, nothing is published. Does nothing after `close`."""
+        self._abort(interrupted=False)
+
+    def _abort(self, *, interrupted: bool) -> None:
+        """As `abort`; after an interruption, which is to be raised, it takes no long time and raises nothing."""
         if self._finished:
             return
         self._finish()
+        if self._upload is None or os.getpid() != self._process:
+            return
         _settle(self._pending)
-        if self._upload is not None:
-            try:
-                self._session.run(self._store.abort_upload(self._upload))
-            except HeadraceError as error:
-                raise error.with_context(hint="Parts that were sent may still be held by the service.") from None
+        try:
+            self._session.run(_finished(self._store.abort_upload(self._upload), interrupted=interrupted), self._lane)
+        except (HeadraceError, TimeoutError) as error:
+            if not isinstance(error, HeadraceError) or interrupted:
+                _log.warning("%s: what was sent of this object could not be removed: %s", self._location.uri, error)
+                return
+            raise error.with_context(hint="Parts that were sent may still be held by the service.") from None
+
+    def interrupt(self) -> None:
+        """Make what another thread does with this file end soon, with `Cancelled`; it is then fit for `abort` alone."""
+        lane, self._lane = self._lane, Lane()
+        lane.stop()
+        # A copy, since that thread may be adding to it.
+        for future in list(self._pending):
+            future.cancel()
+
+    def give_up(self) -> None:
+        """As `abort`, from another thread than the one that may be writing, which from then on waits for ever: the program ends."""
+        self.interrupt()
+        self._turn.acquire(timeout=FINISH_SECONDS)
+        self._abort(interrupted=True)
+
+    def _refuse_another_process(self) -> None:
+        if os.getpid() != self._process:
+            raise NotSupported("a file that is written belongs to the process that opened it", uri=self._location.uri)
 
     def _finish(self) -> None:
         self._finished = True
@@ -291,14 +378,14 @@ class ObjectWriter(io.RawIOBase):
         if error is None:
             self.close()
         else:
-            self.abort()
+            self._abort(interrupted=not isinstance(error, Exception))
 
     def __del__(self) -> None:
         # io's own __del__ closes, which would publish what nobody said is complete.
         if not getattr(self, "_finished", True):
             # Nobody is left to tell of a failure.
             with contextlib.suppress(Exception):
-                self.abort()
+                self._abort(interrupted=True)
 
     def __reduce__(self) -> Any:
         raise TypeError("an open file cannot be pickled; pickle its URI")
@@ -313,3 +400,40 @@ def _settle(pending: deque[Future[Part]]) -> None:
             future.result(timeout=5)
         except BaseException:
             continue
+
+
+def _finished(operation: Operation[T], *, interrupted: bool) -> Operation[T]:
+    result: T = yield Finish(operation, interrupted=interrupted)
+    return result
+
+
+_readers: weakref.WeakSet[ObjectReader] = weakref.WeakSet()
+_writers: weakref.WeakSet[ObjectWriter] = weakref.WeakSet()
+
+
+def _forget_after_fork() -> None:
+    for reader in list(_readers):
+        reader._forget_what_another_process_does()
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)
+
+
+_program_ends = threading.Event()
+
+
+def _leave_if_the_program_ends(error: BaseException) -> None:
+    """End a daemon thread that fails because the program has given it up: it would tell of that on standard error."""
+    # Python takes no more work for threads some time before it calls what is registered to be called at the end.
+    ends = _program_ends.is_set() or (isinstance(error, RuntimeError) and "shutdown" in str(error))
+    if ends and threading.current_thread().daemon:
+        raise SystemExit from None
+
+
+@atexit.register
+def _abort_all() -> None:
+    """Give up, while there are threads and connections for it, what the program leaves open when it ends."""
+    _program_ends.set()
+    for writer in list(_writers):
+        with contextlib.suppress(Exception):
+            writer.give_up()

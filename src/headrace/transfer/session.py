@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
 import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,11 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from headrace import config, memory
 from headrace.backends.protocol import Fetched
 from headrace.errors import HeadraceError, InvalidOption, NotSupported
-from headrace.http.blocking import BlockingTransport, Settings
+from headrace.http.blocking import BlockingTransport, Lane, Settings
 from headrace.http.crew import Crew, run_blocking
 from headrace.http.effects import Operation
 from headrace.stores.registry import Stores
 from headrace.stores.store import Store
+from headrace.transfer.forking import wait_for_imports
 from headrace.transfer.reading import ReadPlan, fetch
 from headrace.transfer.writing import WritePlan
 from headrace.uri import URI, Location, parse
@@ -98,9 +100,9 @@ class Session:
         view = memory.destination(into) if into is not None else None
         return fetch(store, location, self.read_plan, start=start, length=length, into=view)
 
-    def run(self, operation: Operation[T]) -> T:
-        """Perform an operation in the caller's thread."""
-        return run_blocking(operation, self.transport, self.crew)
+    def run(self, operation: Operation[T], lane: Lane | None = None) -> T:
+        """Perform an operation in the caller's thread; see `run_blocking`."""
+        return run_blocking(operation, self.transport, self.crew, lane)
 
     @property
     def loop_thread(self) -> LoopThread:
@@ -199,3 +201,6 @@ def _close_all() -> None:
     """Close what was left open when the program ends: nobody closes the default client."""
     for session in list(_sessions):
         session.close()
+
+
+os.register_at_fork(before=wait_for_imports)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from headrace.backends.protocol import Body, Part, Upload, WriteOptions
 from headrace.errors import IntegrityError, InvalidOption
-from headrace.http.effects import Operation, Parallel, with_cleanup
+from headrace.http.effects import Operation, Parallel, with_undo
 from headrace.http.messages import FileRange
 from headrace.models import ObjectInfo
 from headrace.stores.store import Store
@@ -50,13 +50,12 @@ def store_body(
     size = body.length if isinstance(body, FileRange) else body.nbytes
     if not store.uses_http or size < plan.threshold:
         return (yield from store.put(location, [body], options))
-    upload: Upload = yield from store.start_upload(location, options)
 
-    def run() -> Operation[ObjectInfo]:
+    def run(upload: Upload) -> Operation[ObjectInfo]:
         parts: list[Part] = yield Parallel(_parts(store, upload, body, size, plan), plan.at_once)
         return (yield from publish(store, upload, parts, size, options))
 
-    return (yield from with_cleanup(run(), lambda: store.abort_upload(upload)))
+    return (yield from with_undo(store.start_upload(location, options), run, store.abort_upload))
 
 
 def publish(store: Store, upload: Upload, parts: Sequence[Part], size: int, options: WriteOptions) -> Operation[ObjectInfo]:

@@ -49,7 +49,7 @@ from headrace.errors import (
     ProtocolError,
 )
 from headrace.http.codec import Reply
-from headrace.http.effects import Call, Operation, Parallel, with_cleanup
+from headrace.http.effects import Call, Operation, Parallel, with_undo
 from headrace.models import BucketInfo, ObjectInfo, Prefix
 from headrace.uri import Location
 
@@ -391,10 +391,9 @@ def _copy_in_parts(
         metadata=options.metadata or info.metadata,
         storage_class=options.storage_class,
     )
-    upload = yield from backend.start_upload(destination, kept)
     headers = backend.copy_headers(source, info)
 
-    def run() -> Operation[ObjectInfo]:
+    def run(upload: Upload) -> Operation[ObjectInfo]:
         starts = range(0, info.size, part_size)
         operations = (
             backend.copy_part(upload, number, headers, start, min(part_size, info.size - start))
@@ -403,7 +402,7 @@ def _copy_in_parts(
         parts: list[Part] = yield Parallel(operations, _COPIES_AT_ONCE)
         return (yield from backend.complete_upload(upload, parts, kept))
 
-    return (yield from with_cleanup(run(), lambda: backend.abort_upload(upload)))
+    return (yield from with_undo(backend.start_upload(destination, kept), run, backend.abort_upload))
 
 
 def _check_keys(keys: Sequence[str], prefix: Location) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from headrace.http.codec import Reply, scratch
-from headrace.http.effects import Call, Operation, Parallel, Send, Sleep
+from headrace.http.effects import Call, Finish, Operation, Parallel, Send, Sleep
 from headrace.http.messages import Request
 
 __all__ = ["Answer", "Script"]
@@ -103,6 +103,9 @@ class Script:
             return effect.function()
         if isinstance(effect, Parallel):
             return [self.run(operation) for operation in effect.operations]
+        if isinstance(effect, Finish):
+            effect.end(self.run(effect.operation))
+            return effect.result
         assert isinstance(effect, Sleep)
         return self.pauses.append(effect.seconds)
 
