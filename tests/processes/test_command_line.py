@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import socket
@@ -47,14 +48,14 @@ def words_of(command: str, place: Place, folder: Path) -> tuple[list[str], str]:
     return [word.format(base=place.base, folder=folder) for word in words], when
 
 
-@pytest.mark.parametrize(
-    ("command", "number"),
-    [
-        *((command, signal.SIGINT) for command in COMMANDS),
-        *((command, signal.SIGTERM) for command in COMMANDS),
-        ("cp -r up", signal.SIGHUP),
-    ],
-)
+IN_THE_MIDDLE = [
+    *itertools.product(COMMANDS, [signal.SIGINT]),
+    *itertools.product(["cp up", "cp -r up", "cp from a pipe", "cat"], [signal.SIGTERM]),
+    ("cp -r up", signal.SIGHUP),
+]
+
+
+@pytest.mark.parametrize(("command", "number"), IN_THE_MIDDLE)
 def test_a_signal_in_the_middle(place: Place, tmp_path: Path, command: str, number: signal.Signals) -> None:
     (tmp_path / "large").write_bytes(bytes(64 * MIB))
     words, when = words_of(command, place, tmp_path)

@@ -7,7 +7,8 @@ import re
 import socket
 import threading
 import time
-from typing import Self
+from collections.abc import Callable
+from typing import Self, TypeAlias
 from urllib.parse import urlsplit
 
 WATCHDOG = 60.0
@@ -15,6 +16,8 @@ WATCHDOG = 60.0
 
 _REQUEST = re.compile(rb"(?:^|\r\n\r\n)((?:GET|HEAD|PUT|POST|DELETE) \S+) HTTP/1\.1\r\n")
 _PIECE = 16 << 10
+
+Look: TypeAlias = Callable[[bytes, threading.Event], None]
 
 
 class Throttle:
@@ -34,22 +37,25 @@ class Throttle:
         self._server = (parts.hostname, parts.port)
         self._stopped = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self._sockets: list[socket.socket] = []
-        self._threads = [threading.Thread(target=self._accept)]
-        self._threads[0].start()
+        self._sockets: set[socket.socket] = set()
+        self._acceptor = threading.Thread(target=self._accept)
+        self._acceptor.start()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *reason: object) -> None:
         self._stopped.set()
-        for sock in [self._listener, *self._sockets]:
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(WATCHDOG)
-        for sock in [self._listener, *self._sockets]:
-            sock.close()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._acceptor.join(WATCHDOG)
+        self._listener.close()
+        deadline = time.monotonic() + WATCHDOG
+        while sockets := list(self._sockets):
+            assert time.monotonic() < deadline
+            for sock in sockets:
+                with contextlib.suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
+            time.sleep(0.001)
 
     @property
     def endpoint(self) -> str:
@@ -74,22 +80,29 @@ class Throttle:
                 server = socket.create_connection(self._server)
             except OSError:
                 return
-            silent = threading.Event()
-            self._sockets += [client, server]
-            for work in ((client, server, silent, self._note), (server, client, silent, self._hold)):
-                self._threads.append(threading.Thread(target=self._pump, args=work))
-                self._threads[-1].start()
+            self._sockets |= {client, server}
+            threading.Thread(target=self._relay, args=(client, server), daemon=True).start()
 
-    def _pump(self, source: socket.socket, sink: socket.socket, silent: threading.Event, look: object) -> None:
+    def _relay(self, client: socket.socket, server: socket.socket) -> None:
+        """Pass bytes on in both directions until both have ended."""
+        silent = threading.Event()
+        back = threading.Thread(target=self._pump, args=(server, client, silent, self._hold), daemon=True)
+        back.start()
+        self._pump(client, server, silent, self._note)
+        back.join()
+        self._sockets -= {client, server}
+        client.close()
+        server.close()
+
+    def _pump(self, source: socket.socket, sink: socket.socket, silent: threading.Event, look: Look) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(_PIECE):
-                look(data, silent)  # type: ignore[operator]
+                look(data, silent)
                 if self.rate:
                     self._stopped.wait(len(data) / self.rate)
-                if silent.is_set():
-                    # Bytes are still taken, or the sender would notice.
-                    continue
-                sink.sendall(data)
+                # Bytes are taken even if they are not passed on, or the sender would notice.
+                if not silent.is_set():
+                    sink.sendall(data)
         with contextlib.suppress(OSError):
             sink.shutdown(socket.SHUT_WR)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import math
 import socket
 from collections import defaultdict, deque
@@ -14,7 +15,7 @@ from headrace.errors import ConnectionFailed, HeadraceError
 from headrace.http.codec import Reply, scratch
 from headrace.http.connecting import Settings, connect_error, connect_request, tunnel_refused
 from headrace.http.effects import FINISH_SECONDS, Call, Effect, Finish, Operation, Parallel, Send, Sleep
-from headrace.http.loop_connection import SWEEPS_PER_STALL, AsyncConnection
+from headrace.http.loop_connection import SWEEPS_PER_STALL, AsyncConnection, in_executor
 from headrace.http.messages import Origin
 from headrace.http.pool import Pool
 from headrace.http.proxy import Proxy, choose_proxy
@@ -198,7 +199,8 @@ async def _open_socket(loop: asyncio.AbstractEventLoop, host: str, port: int) ->
     """Connect to the first address of ``host`` that answers."""
     failure: OSError | None = None
     try:
-        for family, kind, protocol, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        resolve = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        for family, kind, protocol, _, address in await in_executor(loop, resolve):
             sock = socket.socket(family, kind, protocol)
             try:
                 sock.settimeout(0)
@@ -275,7 +277,7 @@ async def _call(function: Callable[[], T]) -> T:
         if pending:
             results.append(pending.pop()())
 
-    call = asyncio.get_running_loop().run_in_executor(None, perform)
+    call = in_executor(asyncio.get_running_loop(), perform)
     try:
         await asyncio.shield(call)
         return results.pop()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import select
 import ssl
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from headrace.errors import ConnectionFailed, Stalled
 from headrace.http.codec import Reply, scratch
@@ -17,7 +19,9 @@ from headrace.http.progress import file_became_shorter, progress, unsent_bytes
 if TYPE_CHECKING:
     from headrace.http.pool import Pool
 
-__all__ = ["SWEEPS_PER_STALL", "AsyncConnection", "Completion", "fits_one_write"]
+__all__ = ["SWEEPS_PER_STALL", "AsyncConnection", "Completion", "fits_one_write", "in_executor"]
+
+T = TypeVar("T")
 
 SWEEPS_PER_STALL = 4
 """How often in each stall timeout `AsyncConnection.sweep` is to be called."""
@@ -44,6 +48,19 @@ def fits_one_write(request: Request) -> bool:
     """Whether head and body go out joined: one segment train instead of two is cheaper for both ends than the copy it takes."""
     body = request.body
     return not body or (request.length <= _JOIN_BELOW and not request.expect_continue and FileRange not in map(type, body))
+
+
+def in_executor(loop: asyncio.AbstractEventLoop, function: Callable[[], T]) -> asyncio.Future[T]:
+    """Begin a blocking call in the loop's executor; in this thread when the program ends, and Python takes no more work for others."""
+    try:
+        return loop.run_in_executor(None, function)
+    except RuntimeError:
+        future: asyncio.Future[T] = loop.create_future()
+        try:
+            future.set_result(function())
+        except Exception as error:
+            future.set_exception(error)
+        return future
 
 
 class AsyncConnection(asyncio.BufferedProtocol):
@@ -254,7 +271,7 @@ class AsyncConnection(asyncio.BufferedProtocol):
         loop = asyncio.get_running_loop()
         offset, end = part.offset, part.offset + part.length
         while offset < end:
-            piece = await loop.run_in_executor(None, os.pread, part.descriptor, min(1 << 20, end - offset), offset)
+            piece = await in_executor(loop, functools.partial(os.pread, part.descriptor, min(1 << 20, end - offset), offset))
             if not piece:
                 raise file_became_shorter()
             if not await self._send_memory(memoryview(piece), done):

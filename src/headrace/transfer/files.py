@@ -124,8 +124,8 @@ class ObjectReader(io.RawIOBase):
             if copied < wanted:
                 try:
                     copied += self._from_store(target[copied:wanted])
-                except BaseException as error:
-                    _leave_if_the_program_ends(error)
+                except BaseException:
+                    _leave_if_the_program_ends()
                     raise
             return copied
 
@@ -258,8 +258,8 @@ class ObjectWriter(io.RawIOBase):
             source = memory.source(data)
             try:
                 self._take(source)
-            except BaseException as error:
-                _leave_if_the_program_ends(error)
+            except BaseException:
+                _leave_if_the_program_ends()
                 raise
             return len(source)
 
@@ -355,7 +355,7 @@ class ObjectWriter(io.RawIOBase):
         """Make what another thread does with this file end soon, with `Cancelled`; it is then fit for `abort` alone."""
         lane, self._lane = self._lane, Lane()
         lane.stop()
-        # A copy, since that thread may be adding to it.
+        # A copy: the thread may be adding one.
         for future in list(self._pending):
             future.cancel()
 
@@ -422,11 +422,9 @@ os.register_at_fork(after_in_child=_forget_after_fork)
 _program_ends = threading.Event()
 
 
-def _leave_if_the_program_ends(error: BaseException) -> None:
+def _leave_if_the_program_ends() -> None:
     """End a daemon thread that fails because the program has given it up: it would tell of that on standard error."""
-    # Python takes no more work for threads some time before it calls what is registered to be called at the end.
-    ends = _program_ends.is_set() or (isinstance(error, RuntimeError) and "shutdown" in str(error))
-    if ends and threading.current_thread().daemon:
+    if _program_ends.is_set() and threading.current_thread().daemon:
         raise SystemExit from None
 
 
