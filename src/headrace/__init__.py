@@ -102,11 +102,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'headrace' has no attribute {name!r}")
     if name in _MODULES:
         return importlib.import_module(f"headrace.{name}")
-    if name in _HOMES:
-        value = getattr(importlib.import_module(f"headrace.{_HOMES[name]}"), name)
-    else:
-        value = getattr(_default_client(), name)
-    return globals().setdefault(name, value)
+    owner = importlib.import_module(f"headrace.{_HOMES[name]}") if name in _HOMES else _default_client()
+    return globals().setdefault(name, getattr(owner, name))
 
 
 def _default_client() -> Client:
