@@ -51,7 +51,7 @@ def _one(session: Session, copy: Copy, act: Act, watcher: Watcher) -> Operation[
         watcher.moved(size)
 
     try:
-        info = yield from act(session, copy.source, copy.destination, moved=moved)
+        info = yield from act(session, copy.source, copy.destination, expected_size=copy.size, moved=moved)
     except HeadraceError as error:
         watcher.moved(-told)
         watcher.failed(copy, error)

@@ -25,13 +25,16 @@ Moved: TypeAlias = Callable[[int], object]
 _PARTS_AT_ONCE = 4
 
 
-def copy(session: Session, source: URI, destination: URI, *, moved: Moved | None = None) -> Operation[ObjectInfo]:
+def copy(
+    session: Session, source: URI, destination: URI, *, expected_size: int | None = None, moved: Moved | None = None
+) -> Operation[ObjectInfo]:
     """Copy one object; content type and metadata are kept where the destination can hold them.
 
     Args:
         session: has the stores.
         source: what to copy.
         destination: its new name.
+        expected_size: bytes, as a listing says: a small object is then read without asking for its size before.
         moved: is told of each part of an object that is copied in parts; what it was not told of when the copy is done has arrived too.
     """
     from_store, from_location = session.locate_object(source)
@@ -40,21 +43,33 @@ def copy(session: Session, source: URI, destination: URI, *, moved: Moved | None
         return (yield from from_store.copy(from_location, to_location, WriteOptions()))
     if from_location.scheme == "file" and to_store.uses_http:
         return (yield from _send_file(session, from_store, from_location, to_store, to_location, moved))
-    info: ObjectInfo = yield from from_store.head(from_location)
-    options = _kept(info, to_store)
-    if info.size < session.write_plan.threshold:
+    if expected_size is None or expected_size >= session.write_plan.threshold:
+        info: ObjectInfo = yield from from_store.head(from_location)
+        expected_size = info.size
+    if expected_size < session.write_plan.threshold:
         fetched: Fetched = yield from from_store.get(from_location, Landing())
-        return (yield from to_store.put(to_location, [fetched.data], options))
+        return (yield from to_store.put(to_location, [fetched.data], _kept(fetched.info, to_store)))
+    options = _kept(info, to_store)
     return (yield from _stream(session, from_store, from_location, to_store, to_location, info, options, moved))
 
 
-def move(session: Session, source: URI, destination: URI, *, moved: Moved | None = None) -> Operation[ObjectInfo]:
+def move(
+    session: Session, source: URI, destination: URI, *, expected_size: int | None = None, moved: Moved | None = None
+) -> Operation[ObjectInfo]:
     """Copy, then delete the source; if the copy fails, the source is untouched."""
-    info = yield from copy(session, source, destination, moved=moved)
+    info = yield from copy(session, source, destination, expected_size=expected_size, moved=moved)
     store, location = session.locate_object(source)
-    if location.uri != info.uri:
+    _, new_location = session.locate_object(destination)
+    if location.uri != new_location.uri and not (yield Call(functools.partial(_are_one_file, location, new_location))):
         yield from store.delete(location)
     return info
+
+
+def _are_one_file(one: Location, other: Location) -> bool:
+    """Whether two paths lead to one file, as those through a link to its directory do."""
+    if not {one.scheme, other.scheme} <= {"file", "direct"}:
+        return False
+    return os.path.samefile(one.key, other.key)
 
 
 def _kept(info: ObjectInfo, to_store: Store) -> WriteOptions:
