@@ -21,9 +21,9 @@ COMMANDS = {
     "Look": {
         "ls": "List objects with their sizes and times.",
         "stat": "Describe objects.",
-        "du": "Add up how many bytes lie below prefixes.",
-        "buckets": "List buckets.",
-        "cat": "Write objects, or a range of them, to standard output.",
+        "du": "Add up the bytes and objects below prefixes.",
+        "buckets": "List the buckets of a service.",
+        "cat": "Write objects, or a range of each, to standard output.",
         "head": "Write the first bytes of objects to standard output.",
     },
     "Transfer": {
@@ -38,7 +38,7 @@ COMMANDS = {
         "rb": "Delete empty buckets.",
     },
     "More": {
-        "presign": "Print a URL that lets its bearer read or write one object for a while.",
+        "presign": "Print a URL that lets others read or write one object.",
         "config": "Print every option, its value, and where that comes from.",
         "completion": "Print a script that lets the shell complete commands and options.",
     },
@@ -85,8 +85,9 @@ class _Program(TyperGroup):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         show(formatter, f"{title('Usage:')} headrace COMMAND [OPTIONS] [ARGUMENTS]", self.help or "")
+        width = max(map(len, [*_NAMES, "-h, --help"]))
         for section, commands in COMMANDS.items():
-            rows(formatter, section, list(commands.items()))
+            rows(formatter, section, list(commands.items()), width)
         rows(formatter, "Options", [("--version", "Print the version."), ("-h, --help", "Print this, or after a command help on it.")])
 
 

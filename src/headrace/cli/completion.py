@@ -47,14 +47,17 @@ def _options(command: Any) -> dict[str, str]:
 
 
 def _bash(words: _Words) -> Iterator[str]:
+    shared = [option for option in words["ls"][1] if all(option in options for _, options in words.values())]
     yield "_headrace() {"
+    yield f'    local shared="{" ".join(shared)}"'
     yield '    local word=${COMP_WORDS[COMP_CWORD]} choices=""'
     yield '    if [ "$COMP_CWORD" -eq 1 ]; then'
     yield f'        choices="{" ".join(words)} --help --version"'
     yield "    else"
     yield '        case "$word:${COMP_WORDS[1]}" in'
     for name, (_, options) in words.items():
-        yield f'        -*:{name}) choices="{" ".join(options)}" ;;'
+        own = [option for option in options if option not in shared]
+        yield f'        -*:{name}) choices="{" ".join([*own, "$shared"])}" ;;'
     yield "        esac"
     yield "    fi"
     yield '    COMPREPLY=($(compgen -W "$choices" -- "$word"))'

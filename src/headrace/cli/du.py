@@ -52,7 +52,7 @@ def _add_up(client: Client, top: Location, regex: str | None, depth: int, progre
         if isinstance(entry, ObjectInfo):
             objects, size = objects + 1, size + entry.size
             names = entry.uri[skip:].split("/")
-            for level in range(min(depth, len(names) - 1), 0, -1):
+            for level in range(1, min(depth + 1, len(names))):
                 uri = f"{top.uri}{'/'.join(names[:level])}/"
                 before = sums.get(uri, (0, 0))
                 sums[uri] = before[0] + 1, before[1] + entry.size

@@ -12,7 +12,7 @@ from headrace.cli.terminal import emphasised
 
 __all__ = ["CommandHelp", "rows", "show", "title"]
 
-_LEFT_AT_MOST = 26
+_LEFT_AT_MOST = 24
 
 
 def title(text: str) -> str:
@@ -27,12 +27,12 @@ def show(formatter: Any, usage: str, text: str) -> None:
         formatter.write("\n" + textwrap.fill(" ".join(paragraph.split()), _width()) + "\n")
 
 
-def rows(formatter: Any, heading: str, pairs: Sequence[tuple[str, str]]) -> None:
-    """Write two columns below a heading: what one types, and what it means."""
+def rows(formatter: Any, heading: str, pairs: Sequence[tuple[str, str]], width: int = 0) -> None:
+    """Write two columns below a heading: what one types, in a column of at least ``width`` characters, and what it means."""
     if not pairs:
         return
     formatter.write(f"\n{title(f'{heading}:')}\n")
-    width = min(_LEFT_AT_MOST, max(len(left) for left, _ in pairs))
+    width = min(_LEFT_AT_MOST, max(width, *(len(left) for left, _ in pairs)))
     for left, right in pairs:
         lines = textwrap.wrap(right, _width() - width - 4) or [""]
         if len(left) > width:

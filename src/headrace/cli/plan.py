@@ -58,7 +58,7 @@ def _is_name(destination: Location) -> bool:
 
 
 def _require_directory(destination: Location, sources: int) -> None:
-    if is_file(destination):
+    if is_file(destination.at(destination.key.rstrip("/"))):
         raise InvalidOption("this is a file, not a directory", uri=destination.uri, hint=_UNTOUCHED)
     if sources > 1 and _is_name(destination):
         raise InvalidOption("several sources go into a directory or prefix", uri=destination.uri, hint="Write it with a / at the end.")

@@ -26,7 +26,7 @@ def presign(
     ] = "1h",
     json: JSONLines = False,
 ) -> None:
-    """Print a URL that lets whoever has it read or write one object for a while. Treat it as a secret."""
+    """Print a URL that lets others read or write one object, for a while. Treat it as a secret."""
     seconds = seconds_in(expires, "--expires")
     location = locate(uri).require_object()
     with invocation.client() as client:

@@ -18,6 +18,7 @@ Act: TypeAlias = Callable[..., Operation[ObjectInfo]]
 
 # What one copy fails for so, the next will fail for too.
 _HOPELESS = (ConnectionFailed, CredentialsError, Stalled)
+_NO_BUCKET = "NoSuchBucket"
 
 
 class Watcher(Protocol):
@@ -34,15 +35,30 @@ class Watcher(Protocol):
 
 
 def perform(session: Session, copies: Sequence[Copy], act: Act, *, jobs: int, watcher: Watcher) -> Operation[None]:
-    """Make the copies. What fails is told to the watcher, and the others go on; no more are begun if they would fail, too."""
+    """Make the copies. What fails is told to the watcher, and the others go on.
+
+    When one fails for what the others would fail for, too, no more are begun, and no more failures are told.
+    """
+    hopeless: list[HeadraceError] = []
+
+    def one(copy: Copy) -> Operation[None]:
+        error = yield from _make(session, copy, act, watcher)
+        if error is not None and not hopeless:
+            watcher.failed(copy, error)
+            if isinstance(error, _HOPELESS) or error.code == _NO_BUCKET:
+                hopeless.append(error)
+                raise error
+
     try:
-        yield Parallel([_one(session, copy, act, watcher) for copy in copies], jobs)
+        if copies:
+            yield Parallel(map(one, copies), min(jobs, len(copies)))
     except HeadraceError:
-        # The watcher was told.
-        return
+        if not hopeless:
+            raise
 
 
-def _one(session: Session, copy: Copy, act: Act, watcher: Watcher) -> Operation[None]:
+def _make(session: Session, copy: Copy, act: Act, watcher: Watcher) -> Operation[HeadraceError | None]:
+    """Make a copy, and tell what moves; what it failed for, if it did."""
     told = 0
 
     def moved(size: int) -> None:
@@ -54,9 +70,7 @@ def _one(session: Session, copy: Copy, act: Act, watcher: Watcher) -> Operation[
         info = yield from act(session, copy.source, copy.destination, expected_size=copy.size, moved=moved)
     except HeadraceError as error:
         watcher.moved(-told)
-        watcher.failed(copy, error)
-        if isinstance(error, _HOPELESS) or error.code == "NoSuchBucket":
-            raise
-    else:
-        watcher.moved(copy.size - told)
-        watcher.done(copy, info)
+        return error
+    watcher.moved(copy.size - told)
+    watcher.done(copy, info)
+    return None
