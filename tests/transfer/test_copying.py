@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 import headrace
-
 from headrace.backends.protocol import WriteOptions
 from headrace.errors import PreconditionFailed
 from headrace.http.messages import Request

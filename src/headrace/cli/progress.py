@@ -91,7 +91,7 @@ class Progress:
     def _rate(self, now: float, done: Done) -> Done:
         """A second, over the last seconds."""
         self._history.append((now, done))
-        while len(self._history) > 2 and now - self._history[1][0] > max(_WINDOW, self._period):
+        while len(self._history) > 2 and now - self._history[1][0] >= max(_WINDOW, self._period):
             self._history.popleft()
         since, before = self._history[0]
         return Done(*(int((new - old) / max(now - since, 1e-9)) for new, old in zip(done, before, strict=True)))
