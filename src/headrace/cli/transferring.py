@@ -153,9 +153,9 @@ class _Teller:
             self.objects += 1
             self._size += info.size
             if self._as_records:
-                print(as_json(info))
+                print(as_json(info), flush=True)
             elif self._invocation.verbosity:
-                print(f"{printable(copy.source)} -> {printable(copy.destination)}")
+                print(f"{printable(copy.source)} -> {printable(copy.destination)}", flush=True)
         self._progress.show(self.objects, self._arrived)
 
     def failed(self, copy: Copy, error: HeadraceError) -> None:
