@@ -10,12 +10,11 @@ from typing import Annotated
 import typer
 
 from headrace.cli.command import Exclude, Include, Invocation, JSONLines, Pattern, Recursive
-from headrace.cli.globs import parse
 from headrace.cli.locations import as_listed, locate
 from headrace.cli.printing import Entry, as_json, counted, human_size, print_entries
 from headrace.cli.progress import Progress
 from headrace.cli.selection import Selection
-from headrace.cli.sources import means_glob, pages
+from headrace.cli.sources import pages, scope_of
 from headrace.http.effects import Operation
 from headrace.models import ObjectInfo, Prefix
 from headrace.transfer.session import Session
@@ -58,20 +57,13 @@ def _entries(session: Session, word: str, selection: Selection, *, recursive: bo
         containers: Operation[Sequence[Entry]] = session.stores.of(location).list_containers(location)
         yield from session.run(containers)
         return
-    base = prefix = as_listed(location)
-    glob, folded = None, None
-    if session.run(means_glob(session, location)):
-        parts = parse(location.key)
-        base, prefix = location.at(parts.base), location.at(parts.prefix)
-        glob, folded = parts.regex(below=recursive), parts.regex(below=True)
-        recursive = recursive or not parts.is_flat
-    wanted = re.compile(selection.regex(glob) or "")
+    scope = session.run(scope_of(session, location, as_listed(location)))
+    wanted = re.compile(selection.regex(scope.regex(below=recursive)) or "")
     # What is folded cannot be found by what is in it.
-    wanted_prefixes = re.compile(selection.without_inclusions().regex(folded) or "")
-    skip = len(base.uri)
-    for page in pages(session, prefix, recursive=recursive):
+    wanted_prefixes = re.compile(selection.without_inclusions().regex(scope.regex(below=True)) or "")
+    for page in pages(session, scope, recursive=recursive):
         for entry in session.run(page):
-            if (wanted_prefixes if isinstance(entry, Prefix) else wanted).search(entry.uri[skip:]):
+            if (wanted_prefixes if isinstance(entry, Prefix) else wanted).search(scope.path_of(entry)):
                 yield entry
 
 

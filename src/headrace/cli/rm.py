@@ -10,12 +10,11 @@ from typing import Annotated
 import typer
 
 from headrace.cli.command import DryRun, Exclude, Include, Invocation, JSONLines, Pattern, Recursive
-from headrace.cli.globs import Glob, parse
 from headrace.cli.locations import as_prefix, is_local, locate
 from headrace.cli.printing import as_json, counted, print_entries
 from headrace.cli.progress import Progress
 from headrace.cli.selection import Selection
-from headrace.cli.sources import means_glob, pages
+from headrace.cli.sources import pages, scope_of
 from headrace.errors import InvalidOption
 from headrace.models import ObjectInfo
 from headrace.transfer import deleting
@@ -65,12 +64,12 @@ class _Target:
     def __init__(self, session: Session, location: Location, *, recursive: bool) -> None:
         self._session = session
         self.location = location
-        self.glob: Glob | None = parse(location.key) if session.run(means_glob(session, location)) else None
+        self.scope = session.run(scope_of(session, location, as_prefix(location)))
         self.recursive = recursive
 
     @property
     def is_object(self) -> bool:
-        return self.glob is None and not self.recursive
+        return self.scope.glob is None and not self.recursive
 
     def check(self, selection: Selection, *, bucket: bool) -> None:
         """Refuse what cannot be meant, before anything is deleted."""
@@ -93,15 +92,10 @@ class _Target:
         if self.is_object:
             yield [self._session.run(self._session.stores.of(self.location).head(self.location))]
             return
-        base = prefix = as_prefix(self.location)
-        if self.glob:
-            base, prefix = self.location.at(self.glob.base), self.location.at(self.glob.prefix)
-        wanted = re.compile(selection.regex(self.glob.regex(below=self.recursive) if self.glob else None) or "")
-        skip = len(base.uri)
-        deep = self.recursive or self.glob is None or not self.glob.is_flat
-        for page in pages(self._session, prefix, recursive=deep, follow_links=False):
+        wanted = re.compile(selection.regex(self.scope.regex(below=self.recursive)) or "")
+        for page in pages(self._session, self.scope, recursive=self.recursive, follow_links=False):
             entries = self._session.run(page)
-            yield [entry for entry in entries if isinstance(entry, ObjectInfo) and wanted.search(entry.uri[skip:])]
+            yield [entry for entry in entries if isinstance(entry, ObjectInfo) and wanted.search(self.scope.path_of(entry))]
 
 
 def _delete(invocation: Invocation, session: Session, targets: Sequence[_Target], selection: Selection) -> int:
@@ -115,7 +109,6 @@ def _delete(invocation: Invocation, session: Session, targets: Sequence[_Target]
                 deleted += session.run(deleting.delete_all(session, [info.uri for info in page]))
                 size += sum(info.size for info in page)
                 progress.show(deleted, size)
-            if target.glob is None and selection.is_everything:
-                prefix = as_prefix(target.location)
-                session.run(session.stores.of(prefix).delete_empty_directories(prefix))
+            if target.scope.glob is None and selection.is_everything:
+                session.run(session.stores.of(target.location).delete_empty_directories(target.scope.base))
     return deleted
