@@ -7,6 +7,9 @@ from headrace.errors import InvalidOption
 
 __all__ = ["at_least", "seconds_in", "size_in"]
 
+# A time limit of an option has no use for these.
+_LONG_UNITS = {"h": 3600, "d": 86400}
+
 
 def size_in(text: str, option: str) -> int:
     """A number of bytes such as ``"64KiB"`` or ``"-100"``.
@@ -30,11 +33,14 @@ def at_least(minimum: int, value: int, option: str) -> int:
 
 
 def seconds_in(text: str, option: str) -> int:
-    """A number of whole seconds, such as ``"90"`` or ``"2h"``.
+    """A number of whole seconds, such as ``"90"``, ``"15min"``, ``"2h"`` or ``"7d"``.
 
     Raises:
         InvalidOption: it is none.
     """
+    number, unit = text[:-1], _LONG_UNITS.get(text[-1:], 0)
+    if unit and number.isdecimal():
+        return at_least(1, int(number) * unit, option)
     return at_least(1, int(_read(Seconds(), text, text, option)), option)
 
 

@@ -179,6 +179,6 @@ class _Teller:
                 "failures": len(self.failures),
             }
             print(as_json(report))
-        elif self._invocation.shows_progress or (self._invocation.verbosity and not self._invocation.quiet):
+        elif self.objects and (self._invocation.shows_progress or (self._invocation.verbosity and not self._invocation.quiet)):
             text = f"{counted(self.objects, 'object')}, {human_size(self._size)} in {seconds:.1f} s ({human_size(rate)}/s)"
             print(text, file=sys.stderr)

@@ -39,7 +39,7 @@ HIDDEN = "(hidden)"
 KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 
 _SIZE_UNITS = {"": 1, "b": 1, "kib": KIB, "mib": MIB, "gib": GIB, "tib": TIB, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
-_TIME_UNITS = {"": 1.0, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_TIME_UNITS = {"": 1.0, "ms": 1e-3, "s": 1.0, "min": 60.0}
 _TRUTH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 _REGION_CHARACTERS = frozenset(ascii_letters + digits + "-_.")
 _NOT_IN_URLS = frozenset(' "<>\\^`{|}?#')
