@@ -126,6 +126,10 @@ def _absolute_bounds(run: Run, workload: Workload, library: str) -> Iterator[Bou
         if goal.memory_beyond is not None:
             limit += spread(run.samples_of(goal.memory_beyond), library, memory).median / MIB
         yield Bound(workload=workload.name, figure="peak memory, MiB", found=found, limit=limit, least=False)
+    if goal.share is not None and workload.link is not None:
+        rate = workload.link.rate
+        found = spread(samples, library, lambda sample: bytes_per_second(sample) / rate)
+        yield Bound(workload=workload.name, figure="share of the link", found=found, limit=goal.share, least=True)
     if goal.seconds is not None:
         found = spread(samples, library, lambda sample: sample.seconds * 1000)
         yield Bound(workload=workload.name, figure="milliseconds", found=found, limit=goal.seconds * 1000, least=False)

@@ -15,6 +15,7 @@ from benchmarks.figures import (
     seconds,
     spread,
 )
+from benchmarks.link import Link
 from benchmarks.records import Run, Sample
 from benchmarks.workloads import KIB, MIB, Workload
 
@@ -79,7 +80,14 @@ def _description(workload: Workload) -> str:
     repeated = f" ({objects.distinct:,} different ones)" if objects.distinct < objects.count else ""
     payload = "" if not workload.writes else ", signed payload" if workload.sign_payload else ", unsigned payload"
     number = "one object" if objects.count == 1 else f"{objects.count:,} objects"
-    return f"`{workload.verb}` of {number} of {size}{repeated}, `{workload.scheme}://`{payload}"
+    return f"`{workload.verb}` of {number} of {size}{repeated}, `{workload.scheme}://`{payload}{_distance(workload.link)}"
+
+
+def _distance(link: Link | None) -> str:
+    if link is None:
+        return ""
+    loss = f", {link.loss:.1%} of the packets lost" if link.loss else ""
+    return f", over a link of {link.rate / 1e6:.0f} MB/s and {link.round_trip * 1000:.0f} ms there and back{loss}"
 
 
 def _import_table(workload: Workload, samples: Sequence[Sample]) -> str:

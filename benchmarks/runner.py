@@ -13,7 +13,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any
 from benchmarks import machine, reference
 from benchmarks.dataset import BUCKET, Dataset
 from benchmarks.libraries import LIBRARIES
+from benchmarks.link import Hosts, Link
 from benchmarks.records import Run, Sample
 from benchmarks.sample import Measurement, Task
 from benchmarks.workloads import Workload
@@ -73,8 +75,22 @@ def run(workloads: Sequence[Workload], *, libraries: Sequence[str], rounds: int,
         with Nginx(root=dataset.folder) as server, Nginx(discard=True) as sink:
             bench = Bench(dataset, server.endpoint, sink.endpoint)
             for workload in chosen:
-                record.samples.extend(bench.measure(workload, rounds=workload.rounds or rounds, progress=progress))
+                with _placed(bench, workload.link) as there:
+                    record.samples.extend(there.measure(workload, rounds=workload.rounds or rounds, progress=progress))
     return record
+
+
+@contextmanager
+def _placed(bench: Bench, link: Link | None) -> Iterator[Bench]:
+    """The same data, served from the other end of a link."""
+    if link is None:
+        yield bench
+        return
+    with Hosts(link) as hosts:
+        command = hosts.on_server([sys.executable, "-m", "benchmarks.served", str(bench.dataset.folder), hosts.address])
+        with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+            assert server.stdout is not None
+            yield replace(bench, server=server.stdout.readline().strip(), sink="", hosts=hosts)
 
 
 def _require(libraries: Iterable[str]) -> None:
@@ -95,11 +111,12 @@ def _with_libraries(workload: Workload, libraries: Sequence[str]) -> Workload:
 
 @dataclass(frozen=True)
 class Bench:
-    """The objects, a server that stores and a server that discards."""
+    """The objects, a server that stores and a server that discards; and the hosts, where clients are to run on another than this."""
 
     dataset: Dataset
     server: str
     sink: str
+    hosts: Hosts | None = None
 
     def measure(self, workload: Workload, *, rounds: int, progress: Callable[[str], None]) -> list[Sample]:
         """All rounds of a workload, the warm-up included."""
@@ -126,7 +143,7 @@ class Bench:
         if library == "wrk":
             return reference.wrk(f"{self.server}/{BUCKET}/{objects.prefix}", objects)
         task = self._task(workload, library, endpoint=self.sink if workload.writes else self.server, prefix=objects.prefix)
-        measurement = Measurement(**_process(task))
+        measurement = Measurement(**self._process(task))
         if measurement.bytes != objects.bytes:
             raise RuntimeError(f"{library} moved {measurement.bytes} bytes of {objects.bytes} in {workload.name}")
         return measurement, objects.count
@@ -149,22 +166,22 @@ class Bench:
         prefix = f"{library}/{workload.name}/" if workload.writes else workload.objects.prefix
         task = self._task(workload, library, endpoint=self.server, prefix=prefix)
         task = replace(task, objects=replace(task.objects, count=min(task.objects.count, CHECKED)), check=True)
-        found = _process(task)["checksum"]
+        found = self._process(task)["checksum"]
         expected = self.dataset.take_checksum(prefix) if workload.writes else self.dataset.checksum(task.objects, task.objects.count)
         if found != expected:
             raise RuntimeError(f"{library} moved wrong bytes in {workload.name}")
 
-
-def _process(task: Task) -> dict[str, Any]:
-    """Do `task` in a fresh process. Its environment is this one's, less what would set up a cloud client."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "HEADRACE_", "S3DLIO_"))}
-    environment = {**inherited, **CREDENTIALS, **LIBRARIES[task.library].environment}
-    command = [sys.executable, "-m", "benchmarks.sample", task.to_json()]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"{task.library} failed at {task.verb} of {task.prefix}:\n{done.stderr.strip()}")
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return result
+    def _process(self, task: Task) -> dict[str, Any]:
+        """Do `task` in a fresh process. Its environment is this one's, less what would set up a cloud client."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "HEADRACE_", "S3DLIO_"))}
+        environment = {**inherited, **CREDENTIALS, **LIBRARIES[task.library].environment}
+        command = [sys.executable, "-m", "benchmarks.sample", task.to_json()]
+        command = self.hosts.on_client(command) if self.hosts else command
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(f"{task.library} failed at {task.verb} of {task.prefix}:\n{done.stderr.strip()}")
+        result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return result
 
 
 def _line(sample: Sample) -> str:

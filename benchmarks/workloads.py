@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal
+
+from benchmarks.link import Link
 
 KIB, MIB = 1024, 1024 * 1024
 
@@ -34,6 +36,7 @@ class Goal:
         memory: at most this many bytes of peak memory above what the process held before the work,
         memory_beyond: or, if this names a workload, at most so many bytes more than that one took.
         seconds: at most this long.
+        share: at least this much of what the link can carry.
     """
 
     throughput: float | None = None
@@ -41,6 +44,7 @@ class Goal:
     memory: int | None = None
     memory_beyond: str | None = None
     seconds: float | None = None
+    share: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +60,7 @@ class Workload:
         libraries: who takes part.
         baseline: the one of them that ratios are taken against.
         rounds: a fixed number of measured rounds, for work where more tell nothing new.
+        link: what lies between client and server; None is loopback.
     """
 
     name: str
@@ -66,6 +71,7 @@ class Workload:
     libraries: tuple[str, ...] = ("headrace", "s3dlio", "obstore", "boto3")
     baseline: str = "s3dlio"
     rounds: int | None = None
+    link: Link | None = None
     goal: Goal = Goal()
 
     @property
@@ -76,7 +82,9 @@ class Workload:
     def from_json(cls, value: dict[str, Any]) -> Workload:
         """The workload that ``dataclasses.asdict`` made `value` from."""
         objects = Objects(**value["objects"]) if value["objects"] else None
-        return cls(**{**value, "objects": objects, "goal": Goal(**value["goal"]), "libraries": tuple(value["libraries"])})
+        link = Link(**value["link"]) if value.get("link") else None
+        goal, libraries = Goal(**value["goal"]), tuple(value["libraries"])
+        return cls(**{**value, "objects": objects, "link": link, "goal": goal, "libraries": libraries})
 
 
 SMALL = Objects(prefix="small/", count=5_000, size=64 * KIB, distinct=5_000)
@@ -84,12 +92,20 @@ MEDIUM = Objects(prefix="medium/", count=128, size=8 * MIB, distinct=128)
 LARGE = Objects(prefix="large/", count=4, size=256 * MIB, distinct=4)
 ONE_LARGE = Objects(prefix="large/", count=1, size=256 * MIB, distinct=1)
 
+TINY = Objects(prefix="tiny/", count=5_000, size=16 * KIB, distinct=5_000)
+
+DISTANT = Link(round_trip=0.02, rate=125e6)
+
 READERS = ("headrace", "s3dlio", "s3dlio-no-ranges", "obstore", "boto3")
 FILES = ("headrace", "s3dlio", "obstore")
 
 
 def _small_repeated(count: int) -> Objects:
-    return Objects(prefix=SMALL.prefix, count=count, size=SMALL.size, distinct=SMALL.distinct)
+    return replace(SMALL, count=count)
+
+
+def _distant(name: str, verb: Literal["get", "get_many"], objects: Objects, goal: Goal) -> Workload:
+    return Workload(name=name, verb=verb, objects=objects, libraries=READERS, link=DISTANT, goal=goal)
 
 
 def _memory(name: str, verb: Literal["get", "get_many"], objects: Objects, goal: Goal) -> Workload:
@@ -117,6 +133,9 @@ WORKLOADS = (
         baseline="wrk",
         goal=Goal(throughput=0.6),
     ),
+    _distant("distant-tiny", "get_many", TINY, Goal()),
+    _distant("distant-small", "get_many", replace(SMALL, count=1_000, distinct=1_000), Goal(share=0.8)),
+    _distant("distant-large", "get", ONE_LARGE, Goal(share=0.8)),
     _memory("memory-10000", "get_many", _small_repeated(10_000), Goal()),
     _memory("memory-100000", "get_many", _small_repeated(100_000), Goal(memory=8 * MIB, memory_beyond="memory-10000")),
     _memory("memory-large", "get", ONE_LARGE, Goal(memory=ONE_LARGE.size + 32 * MIB)),

@@ -16,7 +16,7 @@ from pathlib import Path
 MAX_FUNCTION_LINES = 80
 MAX_MODULE_LINES = 600
 MAX_ROOT_ENTRIES = 20
-FOLDERS = ("src", "tests", "benchmarks", "examples", "scripts")
+FOLDERS = ("src", "tests", "benchmarks", "examples", "fuzz", "scripts")
 
 # Names that say nothing, and names that say when something was written instead of what it is. Functions are left to the reviewer.
 EMPTY_WORDS = {"util", "utils", "helper", "helpers", "common", "manager", "misc"}

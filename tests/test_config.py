@@ -51,7 +51,7 @@ class TestAccepted:
     def test_defaults_are_the_documented_ones(self) -> None:
         options = Options()
         assert (options.connect_timeout, options.stall_timeout) == (10, 30)
-        assert (options.max_attempts, options.max_redirects, options.max_connections) == (5, 5, 64)
+        assert (options.max_attempts, options.max_redirects, options.max_connections) == (5, 5, 128)
         assert (options.part_size, options.range_threshold, options.multipart_threshold) == (8 * MIB, 8 * MIB, 32 * MIB)
         assert (options.verify_tls, options.anonymous, options.http2, options.follow_redirects) == (True, False, False, False)
         assert (options.checksum, options.addressing, options.endpoint_strategy) == ("auto", "auto", "round_robin")

@@ -8,6 +8,7 @@ import gc
 import itertools
 import mmap
 import os
+import platform
 import random
 import re
 import subprocess
@@ -320,6 +321,35 @@ class TestBuffers:
             source("text")
         with pytest.raises(TypeError, match="into must be"):
             destination("text")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library keeps its heap by other rules")
+def test_small_blocks_that_come_and_go_together_are_not_faulted_in_again_and_again() -> None:
+    """In a process of its own, because what a heap keeps depends on all that was in it before."""
+    script = """
+import resource
+import numpy as np
+from headrace.memory import fresh, retain_heap
+
+def faults(rounds):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(rounds):
+        blocks = [fresh(65536) for _ in range(32)]
+        for block in blocks:
+            block[:] = bytes(65536)
+        del blocks, block
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+faults(2)
+before = faults(50)
+retain_heap()
+faults(2)
+print(before, faults(50))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    before, after = map(int, done.stdout.split())
+    assert before > 50 * 32
+    assert after < 50
 
 
 class TestTensors:

@@ -6,7 +6,7 @@
     ├── PermissionDenied      (PermissionError)    the service knows who asks and says no
     ├── CredentialsError                           no, expired or unusable credentials
     ├── PreconditionFailed                         `if_match` did not hold
-    ├── ObjectChanged                              the object was replaced while it was being read
+    ├── ObjectChanged                              the object was replaced while it was being read or copied
     ├── Throttled                                  the service asks to slow down
     ├── Stalled               (TimeoutError)       no byte moved within the time allowed
     ├── ConnectionFailed      (ConnectionError)    could not connect, or the connection broke
@@ -55,7 +55,7 @@ class HeadraceError(Exception):
 
     Attributes:
         message: what went wrong, in one sentence.
-        uri: the object that was being worked on, if there was one.
+        uri: the object that was being worked on, if there was one; of a URL neither user, password nor query.
         operation: the verb, such as ``"get"``.
         status: the HTTP status code, if a service answered.
         code: the service's own word for the error, such as ``"NoSuchKey"``.
@@ -82,7 +82,7 @@ class HeadraceError(Exception):
     ) -> None:
         super().__init__(message)
         self.message = message
-        self.uri = uri
+        self.uri = _without_secrets(uri)
         self.operation = operation
         self.status = status
         self.code = code
@@ -96,7 +96,7 @@ class HeadraceError(Exception):
         """Fill in what is still unknown (``uri``, ``operation``, ...), keep what is known, and return this error."""
         for name, value in context.items():
             if getattr(self, name) is None:
-                setattr(self, name, value)
+                setattr(self, name, _without_secrets(value) if name == "uri" else value)
         return self
 
     def __str__(self) -> str:
@@ -112,6 +112,18 @@ class HeadraceError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (type(self), self.message, {name: getattr(self, name) for name in _CONTEXT})
+
+
+def _without_secrets(uri: str | None) -> str | None:
+    """What may be shown of a URI: of a URL no user, password or query (a presigned one is a secret), and no ``user:password@`` at all."""
+    if uri is None or "://" not in uri:
+        return uri
+    scheme, _, rest = uri.partition("://")
+    if scheme.lower() in ("http", "https"):
+        rest = rest.partition("?")[0].rpartition("@")[2]
+    elif ":" in rest.partition("/")[0]:
+        rest = rest.rpartition("@")[2]
+    return f"{scheme}://{rest}"
 
 
 def _restore(kind: type[HeadraceError], message: str, context: dict[str, Any]) -> HeadraceError:
@@ -151,7 +163,7 @@ class PreconditionFailed(HeadraceError):
 
 
 class ObjectChanged(HeadraceError):
-    """The object was replaced between two requests of one read: start the read again."""
+    """The object was replaced between two requests of one read or copy: start it again."""
 
 
 class Throttled(HeadraceError):

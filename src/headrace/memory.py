@@ -7,7 +7,9 @@ slices and numpy arrays over it included. Nothing here copies, and everything ma
 from __future__ import annotations
 
 import contextlib
+import functools
 import mmap
+import os
 import sys
 import weakref
 from collections import deque
@@ -18,7 +20,7 @@ import numpy.typing as npt
 
 from headrace.errors import InvalidOption
 
-__all__ = ["aligned", "destination", "fresh", "source"]
+__all__ = ["aligned", "destination", "fresh", "retain_heap", "source"]
 
 _HUGE_PAGE = 2 << 20
 _MAPPED_FROM = 4 << 20
@@ -36,7 +38,7 @@ def fresh(n: int) -> memoryview:
     size gives them up; larger ones go back to the system at once.
 
     Raises:
-        MemoryError: there is not so much.
+        MemoryError: this machine does not have so much. A system that promises more than it has would end the process later.
     """
     if n < _MAPPED_FROM:
         return np.empty(n, np.uint8).data
@@ -48,6 +50,16 @@ def fresh(n: int) -> memoryview:
     if size <= _RECYCLED_UP_TO:
         weakref.finalize(array, _recycle, mapping).atexit = False
     return array.data
+
+
+def retain_heap() -> None:
+    """Let the C library keep some 8 MiB of freed small blocks, instead of returning pages that the next ones fault in again.
+
+    glibc returns what is free at the end of the heap beyond a threshold, at first 128 KiB. Once a block is freed that had been mapped
+    by itself, the threshold is twice its size (mallopt(3), M_MMAP_THRESHOLD). Elsewhere this does nothing. It touches no memory, and may
+    be called again and again.
+    """
+    np.empty(_MAPPED_FROM - 2 * mmap.PAGESIZE, np.uint8)
 
 
 def aligned(n: int, alignment: int) -> memoryview:
@@ -108,6 +120,8 @@ _idle: deque[_Mapping] = deque(maxlen=2)
 
 
 def _map(n: int, size: int) -> _Mapping:
+    if size > _physical():
+        raise MemoryError(f"{n} bytes are more than the memory of this machine")
     try:
         pages = mmap.mmap(-1, size + _HUGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except OSError as error:
@@ -119,6 +133,11 @@ def _map(n: int, size: int) -> _Mapping:
         with contextlib.suppress(OSError):  # a kernel without huge pages
             pages.madvise(_MADV_HUGEPAGE, offset, length)
     return _Mapping(pages, offset, size)
+
+
+@functools.cache
+def _physical() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _recycled(size: int) -> _Mapping | None:

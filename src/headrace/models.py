@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -14,9 +13,8 @@ __all__ = ["BucketInfo", "Item", "ObjectInfo", "Prefix"]
 _NOTHING: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectInfo:
-    """What is known of one object. What a reply did not carry is None, never a guess.
+class ObjectInfo(NamedTuple):
+    """What is known of one object. What a reply did not carry is None, never a guess. Later versions may add fields at the end.
 
     Attributes:
         uri: the object's URI.
@@ -36,22 +34,20 @@ class ObjectInfo:
     etag: str | None = None
     last_modified: datetime | None = None
     content_type: str | None = None
-    metadata: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    metadata: Mapping[str, str] = _NOTHING
     version_id: str | None = None
     storage_class: str | None = None
     checksum: str | None = None
     buffered: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Prefix:
+class Prefix(NamedTuple):
     """A common prefix ("folder") in a listing that is not recursive; ``uri`` ends with ``/``."""
 
     uri: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BucketInfo:
+class BucketInfo(NamedTuple):
     """A bucket, container or top directory."""
 
     uri: str

@@ -6,7 +6,7 @@ Keys are taken literally: nothing is decoded, normalised or folded, so every key
 from __future__ import annotations
 
 import functools
-import itertools
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -86,7 +86,9 @@ def parse(uri: URI) -> Location:
             raise InvalidURI("no host in the URL", uri=uri)
         return Location(scheme, container, key)
     if not _is_container(container) and (container or key):
-        what = f"{container!r} cannot name a bucket or container" if container else "no bucket or container in the URI"
+        # What has a colon may be keys before the name of the bucket, as some programs write them.
+        named = "this" if ":" in container else repr(container)
+        what = f"{named} cannot name a bucket or container" if container else "no bucket or container in the URI"
         raise InvalidURI(what, uri=uri, hint="Write scheme://container/key.")
     if not _is_scheme(scheme):
         raise InvalidURI(f"{scheme[:40]!r} is not a URI scheme", uri=uri)
@@ -127,26 +129,39 @@ def _parse_abfs(uri: str, rest: str) -> Location:
     return Location("az", container, key, host.partition(".")[0])
 
 
-_SEQUENCE = re.compile(r"\{([0-9]+)\.\.\.?([0-9]+)\}")
+_SEQUENCE = re.compile(r"\{([0-9]{1,18})\.\.\.?([0-9]{1,18})\}")
 
 
 def expand(template: str) -> Iterator[str]:
     """Yield what a template stands for, in order, the last sequence fastest.
 
     ``{000..127}`` counts with its zero padding kept, ``{1...8}`` is the same with three dots, several sequences make a product,
-    and counting goes down if the first number is the larger. Text without a sequence stands for itself.
+    and counting goes down if the first number is the larger. Text without a sequence stands for itself, and so does a number of more than
+    18 digits.
 
     >>> list(expand("s3://b/{08..10}.npz"))
     ['s3://b/08.npz', 's3://b/09.npz', 's3://b/10.npz']
     """
-    pieces = _SEQUENCE.split(template)
-    texts = pieces[0::3]
-    sequences = [_count(first, last) for first, last in zip(pieces[1::3], pieces[2::3], strict=True)]
-    for numbers in itertools.product(*sequences):
-        yield "".join(itertools.chain.from_iterable(itertools.zip_longest(texts, numbers, fillvalue="")))
+    texts = _SEQUENCE.split(template)
+    sequences = [_Sequence(first, last) for first, last in zip(texts[1::3], texts[2::3], strict=True)]
+    # One at a time, since a template can stand for more than memory holds.
+    for turn in range(math.prod(sequence.count for sequence in sequences)):
+        rest, pieces = turn, texts[0::3]
+        for position in range(len(sequences) - 1, -1, -1):
+            rest, number = divmod(rest, sequences[position].count)
+            pieces[position] += sequences[position].spelled(number)
+        yield "".join(pieces)
 
 
-def _count(first: str, last: str) -> list[str]:
-    width = max(len(first), len(last)) if "0" in (first[:1], last[:1]) and (len(first) > 1 or len(last) > 1) else 0
-    step = 1 if int(first) <= int(last) else -1
-    return [str(number).zfill(width) for number in range(int(first), int(last) + step, step)]
+class _Sequence:
+    """The numbers from ``first`` to ``last``, with their padding."""
+
+    def __init__(self, first: str, last: str) -> None:
+        padded = any(len(number) > 1 and number[0] == "0" for number in (first, last))
+        self._width = max(len(first), len(last)) if padded else 0
+        self._first = int(first)
+        self._step = 1 if int(first) <= int(last) else -1
+        self.count = abs(int(last) - int(first)) + 1
+
+    def spelled(self, number: int) -> str:
+        return str(self._first + number * self._step).zfill(self._width)

@@ -120,6 +120,19 @@ def test_a_head_that_is_sent_is_read_as_it_was_meant(target: str, headers: dict[
     assert received == {name: value.strip(" \t") for name, value in headers.items()}
 
 
+@given(st.lists(st.binary(max_size=50), max_size=4), st.sampled_from(["PUT", "POST"]))
+def test_a_body_ends_where_the_head_says(parts: list[bytes], method: str) -> None:
+    request = Request(method, ORIGIN, "/key", {}, [memoryview(part) for part in parts])
+    server = h11.Connection(h11.SERVER)
+    server.receive_data(encode_head(request) + b"".join(parts) + b"surplus")
+    assert isinstance(server.next_event(), h11.Request)
+    body = b""
+    while isinstance(event := server.next_event(), h11.Data):
+        body += event.data
+    assert isinstance(event, h11.EndOfMessage)
+    assert (body, server.trailing_data[0]) == (b"".join(parts), b"surplus")
+
+
 # Requests.
 
 

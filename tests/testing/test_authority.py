@@ -42,6 +42,11 @@ def test_an_expired_certificate_is_refused(authority: Authority) -> None:
         handshake(authority.issue(expired=True), trusting=authority.ca_bundle, host="localhost")
 
 
+def test_a_certificate_of_tomorrow_is_refused(authority: Authority) -> None:
+    with pytest.raises(ssl.SSLCertVerificationError, match="not yet valid"):
+        handshake(authority.issue(premature=True), trusting=authority.ca_bundle, host="localhost")
+
+
 def test_a_self_signed_certificate_is_refused(authority: Authority) -> None:
     with pytest.raises(ssl.SSLCertVerificationError, match=r"self.signed"):
         handshake(authority.self_signed(), trusting=authority.ca_bundle, host="localhost")

@@ -10,7 +10,7 @@ import pytest
 
 import headrace
 from headrace.backends.protocol import WriteOptions
-from headrace.errors import PreconditionFailed
+from headrace.errors import ObjectChanged
 from headrace.http.messages import Request
 from headrace.stores.store import Store
 from headrace.testing.contract.stepping import Answer, Script
@@ -52,7 +52,7 @@ def test_a_large_object_is_copied_in_parts_with_all_that_it_has(store: Store) ->
 
 def test_a_large_object_that_is_replaced_meanwhile(store: Store) -> None:
     script = Script(server=lambda request: Answer(status=412) if "partNumber=3" in request.target else service(request))
-    with pytest.raises(PreconditionFailed):
+    with pytest.raises(ObjectChanged):
         script.run(store.copy(SOURCE, COPY, WriteOptions()))
     assert (script.requests[-1].method, script.requests[-1].target) == ("DELETE", "/bucket/copy?uploadId=id")
 

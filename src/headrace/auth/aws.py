@@ -7,11 +7,14 @@ botocore is imported only when it is asked; keys from code or the environment ne
 
 from __future__ import annotations
 
+import functools
 import inspect
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
 from time import time
 from typing import Any, Protocol, runtime_checkable
@@ -19,6 +22,7 @@ from typing import Any, Protocol, runtime_checkable
 from headrace.auth.refreshing import RefreshingSource, refuse_expired
 from headrace.auth.sigv4 import Credentials
 from headrace.errors import CredentialsError, HeadraceError, InvalidOption
+from headrace.http.messages import Secret
 
 __all__ = [
     "BotocoreSource",
@@ -103,15 +107,15 @@ class EnvironmentSource(RefreshingSource):
         return EnvironmentSource, ()
 
     def _fetch(self) -> Credentials:
-        read = self._environ.get
-        missing = [name for name in _KEY_VARIABLES if not read(name)]
+        missing = [name for name in _KEY_VARIABLES if not self._environ.get(name)]
         if missing:
             raise CredentialsError(
                 f"{' and '.join(missing)} not set in the environment",
                 hint="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY together, and AWS_SESSION_TOKEN for temporary credentials",
             )
-        access_key, secret_key = (read(name, "") for name in _KEY_VARIABLES)
-        return Credentials(access_key, secret_key, read("AWS_SESSION_TOKEN") or None, _posix_seconds(read("AWS_CREDENTIAL_EXPIRATION")))
+        access_key, secret_key = (Secret(self._environ.get(name, "")) for name in _KEY_VARIABLES)
+        token, expires = (self._environ.get(name) for name in ("AWS_SESSION_TOKEN", "AWS_CREDENTIAL_EXPIRATION"))
+        return Credentials(access_key, secret_key, token or None, _posix_seconds(expires))
 
 
 class CallableSource(RefreshingSource):
@@ -174,7 +178,7 @@ class BotocoreSource(RefreshingSource):
         return BotocoreSource, (self.profile,)
 
     def _fetch(self) -> Credentials:
-        with _botocore_errors(self.profile):
+        with _asking_botocore(self.profile):
             session = _botocore_session(self.profile)
             found = session.get_credentials()
             if found is None:
@@ -212,7 +216,7 @@ def region_from_profile(profile: str | None) -> str | None:
     """
     if profile is None and not any(os.path.exists(os.path.expanduser(path)) for path in _shared_files()):
         return None
-    with _botocore_errors(profile):
+    with _asking_botocore(profile):
         region = _botocore_session(profile).get_scoped_config().get("region")
     return str(region) if region else None
 
@@ -275,6 +279,26 @@ def _no_coroutines() -> InvalidOption:
     return InvalidOption("credentials cannot be a coroutine function", hint="Give a plain function; it may block")
 
 
+class _Discretion(logging.Filter):
+    """Keeps from the log what botocore writes at DEBUG level while it is asked for credentials: requests and replies with them."""
+
+    _LOGGERS = ("auth", "awsrequest", "credentials", "crt.auth", "endpoint", "handlers", "httpsession", "parsers", "tokens", "utils")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wanted: ContextVar[bool] = ContextVar("wanted", default=False)
+        for name in self._LOGGERS:
+            logging.getLogger(f"botocore.{name}").addFilter(self)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno > logging.DEBUG or not self.wanted.get()
+
+
+@functools.cache
+def _discretion() -> _Discretion:
+    return _Discretion()
+
+
 def _botocore_session(profile: str | None) -> Any:
     import botocore.session  # type: ignore[import-untyped]
 
@@ -282,14 +306,21 @@ def _botocore_session(profile: str | None) -> Any:
 
 
 @contextmanager
-def _botocore_errors(profile: str | None) -> Iterator[None]:
+def _asking_botocore(profile: str | None) -> Iterator[None]:
+    wanted = _discretion().wanted
+    before, failure = wanted.set(True), None
     try:
         yield
     except HeadraceError:
         raise
     except Exception as error:  # whatever the files, programs and services that botocore asks make it raise
         whose = "AWS credentials" if profile is None else f"the AWS profile {profile!r}"
-        raise CredentialsError(f"botocore could not load {whose}: {type(error).__name__}: {error}") from error
+        failure = CredentialsError(f"botocore could not load {whose}: {type(error).__name__}: {error}")
+    finally:
+        wanted.reset(before)
+    if failure is not None:
+        # Without its cause: an error of a JSON parser, for one, holds the whole text, and that the keys.
+        raise failure
 
 
 def _nothing_found(session: Any, profile: str | None) -> CredentialsError:

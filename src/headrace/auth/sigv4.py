@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from headrace.errors import CredentialsError, InvalidOption, InvalidURI
+from headrace.http.messages import Secret
 
 __all__ = [
     "EMPTY_SHA256",
@@ -42,6 +43,7 @@ _ALGORITHM = "AWS4-HMAC-SHA256"
 _LONGEST_PRESIGNED = 7 * 24 * 3600
 _FRAMES_KEPT = 32
 _VISIBLE_ASCII = re.compile(r"[!-~]+").fullmatch
+_SURROGATES = re.compile("[\ud800-\udfff]").search
 _RUNS_OF_SPACES = re.compile("  +").sub
 _UNSAFE_IN_PATH = re.compile(r"[^A-Za-z0-9._~/-]").search
 _UNSAFE_IN_QUERY = re.compile(r"[^A-Za-z0-9._~-]").search
@@ -75,12 +77,15 @@ class Credentials:
     def __post_init__(self) -> None:
         if not _VISIBLE_ASCII(self.access_key):
             raise _unusable("access key")
-        if not self.secret_key or self.secret_key != self.secret_key.strip():
+        if not self.secret_key or self.secret_key != self.secret_key.strip() or _SURROGATES(self.secret_key):
             raise _unusable("secret key")
         if self.token and not _VISIBLE_ASCII(self.token):
             raise _unusable("session token")
         if not isinstance(self.expires, (int, float, type(None))):
             raise InvalidOption(f"expires must be POSIX seconds or None, not {type(self.expires).__name__}")
+        object.__setattr__(self, "secret_key", Secret(self.secret_key))
+        if self.token:
+            object.__setattr__(self, "token", Secret(self.token))
 
     def __repr__(self) -> str:
         return f"Credentials(access_key='…{self.access_key[-4:]}', expires={self.expires})"
@@ -100,7 +105,9 @@ class Credentials:
 
 
 def _unusable(part: str) -> CredentialsError:
-    return CredentialsError(f"the {part} is empty or has a blank or line break in it", hint="Look at where it was copied from")
+    return CredentialsError(
+        f"the {part} is empty, or has a blank or another character in it that no key has", hint="Look at where it was copied from"
+    )
 
 
 class _Moment(NamedTuple):
@@ -116,6 +123,10 @@ class _Moment(NamedTuple):
     # For a host and a set of headers: the canonical headers before and after the body's hash, and the Authorization header up to
     # the signature. Most requests of one second differ only in their path.
     frames: dict[tuple[object, ...], tuple[str, str, str]]
+
+    def __repr__(self) -> str:
+        # Canonical headers hold the token, and keys of the customer's.
+        return f"<_Moment {self.stamp}>"
 
 
 class Signer:

@@ -13,7 +13,7 @@ import fcntl
 import logging
 import mmap
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy
 
@@ -66,7 +66,7 @@ class DirectBackend(FilesystemBackend):
         finally:
             os.close(descriptor)
         if file.buffered and not info.buffered:
-            info = landing.info = replace(info, buffered=True)
+            info = landing.info = info._replace(buffered=True)
         return Fetched(view, info, start)
 
     def _describe(self, location: Location) -> ObjectInfo:

@@ -464,7 +464,7 @@ def _entry(location: Location, container: _Container, key: bytes, *, folded: boo
         return Prefix(location.at(name).uri)
     stored = container.get(name)
     assert stored is not None
-    return replace(stored.info, content_type=None, metadata=_NOTHING)
+    return stored.info._replace(content_type=None, metadata=_NOTHING)
 
 
 _NOTHING: Mapping[str, str] = {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeAlias
 
 from headrace import memory
-from headrace.errors import HeadraceError, InvalidOption
+from headrace.errors import HeadraceError, InvalidOption, NotSupported, ProtocolError
 from headrace.http.effects import Operation
 from headrace.http.messages import FileRange
 from headrace.models import BucketInfo, ObjectInfo, Prefix
@@ -17,6 +17,7 @@ __all__ = [
     "Allocate",
     "Backend",
     "Body",
+    "Continuation",
     "Entry",
     "Fetched",
     "Landing",
@@ -61,8 +62,16 @@ def resolve_range(size: int, start: int | None, length: int | None) -> tuple[int
 
 
 def allocate_fresh(info: ObjectInfo, start: int, length: int) -> memoryview:
-    """Fresh memory, whatever it is for."""
-    return memory.fresh(length)
+    """Fresh memory, whatever it is for.
+
+    Raises:
+        NotSupported: this machine does not have so much.
+    """
+    try:
+        return memory.fresh(length)
+    except MemoryError:
+        hint = "Read it in parts, by get_ranges() or open(), or into= a file that is mapped into memory."
+        raise NotSupported(f"{length} bytes are more than the memory of this machine", hint=hint) from None
 
 
 class Landing:
@@ -131,6 +140,31 @@ class Page(NamedTuple):
 
     entries: Sequence[Entry]
     token: str | None
+
+
+class Continuation:
+    """What asks for one page of a listing after another, watched so that a server cannot lead round in circles for ever.
+
+    One of the earlier tokens is kept to compare with, another one after 1, 2, 4, 8, ... pages (Brent's cycle detection): however
+    long the circle is, it is noticed before it has been gone round three times.
+    """
+
+    def __init__(self) -> None:
+        self._kept: object = None
+        self._pages = 0
+        self._keep_at = 1
+
+    def follow(self, token: object) -> None:
+        """Take note of the token of the next page, None if there is none.
+
+        Raises:
+            ProtocolError: it led to a page before.
+        """
+        if token is not None and token == self._kept:
+            raise ProtocolError("the listing goes round in circles: the service gave the same continuation token again")
+        self._pages += 1
+        if self._pages == self._keep_at:
+            self._kept, self._keep_at = token, 2 * self._keep_at
 
 
 class Upload(NamedTuple):

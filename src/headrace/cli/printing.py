@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -57,7 +56,7 @@ def print_entries(entries: Iterable[Entry], *, as_records: bool) -> None:
 
 def as_json(record: Entry | Mapping[str, Any]) -> str:
     """One line of JSON: the fields of a record under their names, times as ISO 8601."""
-    fields = record if isinstance(record, Mapping) else {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+    fields = record if isinstance(record, Mapping) else record._asdict()
     return json.dumps(fields, default=_plain)
 
 

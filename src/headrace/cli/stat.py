@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Annotated
@@ -40,7 +39,7 @@ def stat(
 def _lines(info: ObjectInfo) -> Iterator[str]:
     """What is known, a line each."""
     yield printable(info.uri)
-    for name, value in ((field.name, getattr(info, field.name)) for field in dataclasses.fields(info)):
+    for name, value in info._asdict().items():
         if name != "uri" and value is not None and value != {}:
             yield f"  {name:13}  {printable(_text(name, value))}"
 

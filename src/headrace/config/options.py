@@ -136,7 +136,7 @@ class Options:
     )
     fsync: bool = field(default=False, metadata=_spec(Flag(), "wait until local writes are on the device, not only in its cache"))
     max_attempts: int = field(default=5, metadata=_spec(Count(1), "tries of a request, the first one included", _s3("AWS_MAX_ATTEMPTS")))
-    max_connections: int = field(default=64, metadata=_spec(Count(1), "connections to one host at the same time"))
+    max_connections: int = field(default=128, metadata=_spec(Count(1), "connections to one host at the same time"))
     part_size: int = field(
         default=8 * MIB, metadata=_spec(Size(5 * MIB, 5 * GIB), "size of the parts of a large write; it grows for the largest")
     )

@@ -10,6 +10,7 @@ import select
 import socket
 import ssl
 import struct
+import sys
 import threading
 import time
 import weakref
@@ -28,6 +29,9 @@ from headrace.http.tls import client_context
 __all__ = ["BlockingTransport", "Connection", "Lane", "Settings"]
 
 _RECEIVE_AT_ONCE = 4 << 20
+_WAKE_AT = 512 << 10
+# Linux alone keeps a receive window that is large enough for the mark (tcp_set_rcvlowat).
+_WAKES_LATE = sys.platform == "linux"
 _SEND_AT_ONCE = 1 << 20
 _JOIN_BELOW = 256 << 10
 _CONTINUE_SECONDS = 1.0
@@ -87,7 +91,7 @@ class Connection:
             Exception: what ``send.place`` raised.
         """
         request = send.request
-        reply = send.reply = Reply(request.method, self._scratch, send.place)
+        reply = send.reply = Reply(request.method, self._scratch, send.place, send.limit)
         all_sent = self._send(request, reply)
         while not reply.complete:
             self._receive_some(reply)
@@ -98,14 +102,15 @@ class Connection:
 
     def _send(self, request: Request, reply: Reply) -> bool:
         """Send head and body; False if the server replied before it had taken all."""
-        head = encode_head(request, self.prefix, self.proxy_headers)
+        # Behind a view, since what is sent holds secrets and a traceback may show variables.
+        head = memoryview(encode_head(request, self.prefix, self.proxy_headers))
         body = request.body
         self._unsent = request.length
         if not body:
             return self._send_all(head, reply)
         if request.length <= _JOIN_BELOW and not request.expect_continue and FileRange not in map(type, body):
             # One segment train instead of two: cheaper for both ends than the copy that it takes.
-            return self._send_all(b"".join([head, *body]), reply)  # type: ignore[list-item]
+            return self._send_all(memoryview(b"".join([head, *body])), reply)  # type: ignore[list-item]
         if not self._send_all(head, reply) or (request.expect_continue and not self._may_continue(reply)):
             return False
         return self._send_parts(body, reply)
@@ -139,7 +144,7 @@ class Connection:
                 return False
         return True
 
-    def _send_all(self, data: bytes | memoryview, reply: Reply) -> bool:
+    def _send_all(self, data: memoryview, reply: Reply) -> bool:
         while True:
             try:
                 count = self.socket.send(data)
@@ -221,20 +226,29 @@ class Connection:
 
     def _receive_some(self, reply: Reply) -> None:
         buffer = reply.buffer()
-        wanted = min(len(buffer), _RECEIVE_AT_ONCE)
         try:
             if self._is_tls or not reply.exact:
-                count = self.socket.recv_into(buffer, wanted)
+                count = self.socket.recv_into(buffer, min(len(buffer), _RECEIVE_AT_ONCE))
             else:
-                # Inside a body of known length the kernel fills the buffer without waking Python for every segment.
-                # At the time limit it gives what has come, so that a slow body is progress.
-                count = self.socket.recv_into(buffer, wanted, socket.MSG_WAITALL)
+                count = self._receive_body(buffer)
         except (BlockingIOError, TimeoutError) as error:
             self._check_moving(error, reply)
         except (OSError, ValueError) as error:
             raise self._failure(error, reply) from error
         else:
             self._take(reply, count)
+
+    def _receive_body(self, buffer: memoryview) -> int:
+        """Let the kernel fill a body's memory, without waking Python for every segment; at the time limit it gives what has come."""
+        if not _WAKES_LATE or len(buffer) < 2 * _WAKE_AT:
+            return self.socket.recv_into(buffer, min(len(buffer), _RECEIVE_AT_ONCE), socket.MSG_WAITALL)
+        # Inside that call it would still wake this thread for every segment, to copy it. It can wait until more has come, but not for
+        # more than will come: the end of the body is received as above.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, _WAKE_AT)
+        try:
+            return self.socket.recv_into(buffer, min(len(buffer) - _WAKE_AT, _RECEIVE_AT_ONCE), socket.MSG_WAITALL)
+        finally:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
 
     def _take(self, reply: Reply, count: int) -> None:
         if count == 0:

@@ -20,7 +20,7 @@ HEAD_LIMIT = 64 << 10
 """Bytes that the status line and headers of a reply may have."""
 
 METADATA_LIMIT = 64 << 20
-"""Bytes that a reply without a placement may have: listings and the like, not objects."""
+"""Bytes that a reply may have, if nobody says otherwise: without a placement it is a listing or the like, not an object."""
 
 _ERROR_BODY_LIMIT = 1 << 20
 _INTERIM_LIMIT = 16
@@ -30,6 +30,8 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 # RFC 9112, section 7.1.1, allows white space before an extension; extensions are dropped.
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\x00\r\n]*)?")
 _TRAILER_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\x00-\x08\x0a-\x1f\x7f]*")
+# RFC 9110, section 6.5.1: what says where a body ends comes too late after it.
+_NOT_IN_TRAILERS = (b"transfer-encoding", b"content-length")
 _LENGTH = re.compile(r"[0-9]{1,18}")
 
 # Most header lines were seen before. A peer can make the process remember so many of them, and status lines, of so many characters.
@@ -71,6 +73,12 @@ def scratch() -> memoryview:
 class Reply:
     """One HTTP reply, as it arrives.
 
+    Args:
+        method: what was asked with; a reply to HEAD or CONNECT has no body.
+        memory_for_head: see `scratch`.
+        place: see `Placement`; without it a body gets fresh memory.
+        limit: bytes that a successful body may have whose length the head does not tell; by default `METADATA_LIMIT`.
+
     Attributes:
         status: the status code; 0 until the head is complete.
         headers: lower-case names; the values of a repeated header are joined by ``", "``.
@@ -85,6 +93,7 @@ class Reply:
         "_chunk",
         "_filled",
         "_grown",
+        "_limit",
         "_method",
         "_place",
         "_scratch",
@@ -98,8 +107,9 @@ class Reply:
         "status",
     )
 
-    def __init__(self, method: str, memory_for_head: memoryview, place: Placement | None = None) -> None:
+    def __init__(self, method: str, memory_for_head: memoryview, place: Placement | None = None, limit: int | None = None) -> None:
         self._method = method
+        self._limit = METADATA_LIMIT if limit is None else limit
         self._scratch = memory_for_head
         self._place = place
         self._state = _HEAD
@@ -185,6 +195,9 @@ class Reply:
                 return
             if status == 101:
                 raise ProtocolError("the server switched to a protocol that nobody asked for", status=101)
+            if "transfer-encoding" in headers:
+                # RFC 9112, section 6.1, forbids it; a reader that minds it would look for a body here.
+                raise ProtocolError("an interim reply with a transfer encoding", status=status)
             self.interim += 1
             if self.interim > _INTERIM_LIMIT:
                 raise ProtocolError(f"the server sent more than {_INTERIM_LIMIT} interim replies")
@@ -292,7 +305,7 @@ class Reply:
             if not line:
                 self.reusable = self.reusable and position == self._filled
                 self._finish_grown()
-            elif _TRAILER_LINE.fullmatch(line) is None:
+            elif _TRAILER_LINE.fullmatch(line) is None or line.partition(b":")[0].lower() in _NOT_IN_TRAILERS:
                 raise ProtocolError("a trailer of a chunked body is not valid")
             elif self._chunk < _TRAILER - HEAD_LIMIT:
                 raise ProtocolError("the trailer of a chunked body does not end")
@@ -304,10 +317,9 @@ class Reply:
 
     def _grow(self, piece: memoryview) -> None:
         assert self._grown is not None
-        if self._place is None or self.status >= 300:
-            limit = METADATA_LIMIT if self.status < 300 else _ERROR_BODY_LIMIT
-            if len(self._grown) + len(piece) > limit:
-                raise ProtocolError(f"a reply of more than {limit} bytes where so many make no sense", status=self.status)
+        limit = self._limit if self.status < 300 else _ERROR_BODY_LIMIT
+        if len(self._grown) + len(piece) > limit:
+            raise ProtocolError(f"a reply of more than {limit} bytes where so many make no sense", status=self.status)
         self._grown += piece
         self.received = len(self._grown)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from headrace.errors import ConnectionFailed, HeadraceError, Stalled
 from headrace.http.messages import Origin
@@ -13,16 +13,25 @@ from headrace.http.proxy import Proxy
 __all__ = ["Settings", "connect_error", "connect_request", "tunnel_refused"]
 
 
+# By OpenSSL's numbers (x509_vfy.h).
+_CERTIFICATE_HINTS = {
+    9: "It is not valid yet: set this machine's clock, or wait.",
+    10: "It has ended: whoever runs the service must renew it. Is this machine's clock right?",
+    62: "It is for another host: is the endpoint right?",
+    64: "It is for another address: use the host's name in the endpoint.",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """How connections are made; times are seconds, ``max_connections`` counts those to one origin."""
 
     connect_timeout: float = 10.0
     stall_timeout: float = 30.0
-    max_connections: int = 64
+    max_connections: int = 128
     ca_bundle: str | None = None
     verify_tls: bool = True
-    proxy: str | None = None
+    proxy: str | None = field(default=None, repr=False)  # may hold a password
 
 
 def connect_request(origin: Origin, proxy: Proxy) -> bytes:
@@ -47,10 +56,14 @@ def connect_error(error: OSError | UnicodeError, origin: Origin, proxy: Proxy | 
         return ConnectionFailed(
             f"the TLS certificate of {origin} is not trusted: {error.verify_message}",
             code="certificate",
-            hint="If the service has its own authority, name it with ca_bundle= (HEADRACE_CA_BUNDLE).",
+            hint=_CERTIFICATE_HINTS.get(
+                error.verify_code, "If the service has its own authority, name it with ca_bundle= (HEADRACE_CA_BUNDLE)."
+            ),
         )
     if isinstance(error, ssl.SSLError):
-        return ConnectionFailed(f"TLS with {origin} failed: {error.reason or error}", code="tls", hint="Is it an http:// endpoint?")
+        too_old = error.reason in ("UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION")
+        hint = "The server has no TLS 1.2 or newer, which is needed." if too_old else "Is it an http:// endpoint?"
+        return ConnectionFailed(f"TLS with {origin} failed: {error.reason or error}", code="tls", hint=hint)
     if isinstance(error, (socket.gaierror, UnicodeError)):
         return ConnectionFailed(f"cannot resolve {(proxy or origin).host!r}", code="resolve", hint="Check the endpoint and the network.")
     if isinstance(error, TimeoutError):

@@ -7,13 +7,13 @@ import queue
 import threading
 import time
 import weakref
-from collections.abc import Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias, TypeVar
 
 from headrace.http.blocking import BlockingTransport, Lane
 from headrace.http.effects import Call, Cancelled, Effect, Operation, Parallel, Send
 
-__all__ = ["Crew", "run_blocking"]
+__all__ = ["Crew", "run_abreast", "run_blocking"]
 
 T = TypeVar("T")
 
@@ -41,6 +41,40 @@ def run_blocking(operation: Operation[T], transport: BlockingTransport, crew: Cr
     except StopIteration as stop:
         value: T = stop.value
         return value
+
+
+def run_abreast(operations: Sequence[Operation[T]], transport: BlockingTransport, crew: Crew) -> list[T]:
+    """Perform operations in this thread, one step of all, then the next step of all; give their results in order.
+
+    A step is faster when its code and data are in the processor's caches because the same step was done just before. What one
+    operation raises (Ctrl-C among it) ends the others where they are, without a clean-up: they must not need one.
+    """
+    results: list[Any] = [None] * len(operations)
+    ready: list[_Ready] = [(index, operation.send, None) for index, operation in enumerate(operations)]
+    try:
+        while ready:
+            effects: list[tuple[int, Effect]] = []
+            for index, resume, value in ready:
+                try:
+                    effects.append((index, resume(value)))
+                except StopIteration as stop:
+                    results[index] = stop.value
+            ready = [_outcome(index, operations[index], effect, transport, crew) for index, effect in effects]
+    except BaseException:
+        for operation in operations:
+            operation.close()
+        raise
+    return results
+
+
+_Ready: TypeAlias = "tuple[int, Callable[[Any], Effect], Any]"
+
+
+def _outcome(index: int, operation: Operation[Any], effect: Effect, transport: BlockingTransport, crew: Crew) -> _Ready:
+    try:
+        return index, operation.send, effect.function() if type(effect) is Call else _perform(effect, transport, crew, None)
+    except BaseException as error:
+        return index, operation.throw, error
 
 
 def _perform(effect: Effect, transport: BlockingTransport, crew: Crew, lane: Lane | None) -> Any:

@@ -32,16 +32,18 @@ class Send:
         request: what to send.
         place: gives the memory for the body of a successful reply, once its head is known; without it the body gets
             fresh memory, of at most `codec.METADATA_LIMIT` bytes.
+        limit: bytes that the body may have if its length is not told before it comes; by default as many.
 
     Attributes:
         reply: what has arrived so far. After a failure it tells how many bytes of the body are in place.
     """
 
-    __slots__ = ("place", "reply", "request")
+    __slots__ = ("limit", "place", "reply", "request")
 
-    def __init__(self, request: Request, place: Placement | None = None) -> None:
+    def __init__(self, request: Request, place: Placement | None = None, limit: int | None = None) -> None:
         self.request = request
         self.place = place
+        self.limit = limit
         self.reply: Reply | None = None
 
 

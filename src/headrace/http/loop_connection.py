@@ -186,7 +186,7 @@ class AsyncConnection(asyncio.BufferedProtocol):
         self.transport.write(b"".join([head, *request.body]) if request.body else head)  # type: ignore[list-item]
 
     def _expect(self, send: Send, done: Completion) -> None:
-        self._reply = send.reply = Reply(send.request.method, self._scratch, send.place)
+        self._reply = send.reply = Reply(send.request.method, self._scratch, send.place, send.limit)
         self._done = done
         self.moved, self.quiet_sweeps = True, 0
 
@@ -198,7 +198,8 @@ class AsyncConnection(asyncio.BufferedProtocol):
             if fits_one_write(request):
                 self.begin(send, done)
             else:
-                head = encode_head(request, self.prefix, self.proxy_headers)
+                # Behind a view, since it holds secrets and a traceback may show variables.
+                head = memoryview(encode_head(request, self.prefix, self.proxy_headers))
                 self._expect(send, done)
                 self.transport.write(head)
                 assert send.reply is not None
@@ -264,8 +265,9 @@ class AsyncConnection(asyncio.BufferedProtocol):
     async def _may_write(self, done: asyncio.Future[Reply]) -> bool:
         """Wait until more can be written; False if the server replied, or left, instead."""
         assert self._woken is not None
-        if not self._paused and self._readable.poll(0):
-            # Let the loop receive it: as long as the kernel takes everything, nothing else would make it look.
+        while not self._paused and not done.done() and not self.transport.is_closing() and self._readable.poll(0):
+            # Let the loop receive it: as long as the kernel takes everything, nothing else would make it look. Once is not enough, since
+            # this goes on before what the loop finds readable meanwhile; and a write to a peer that has left would drop what it said.
             await asyncio.sleep(0)
         while self._paused and not done.done():
             self._woken.clear()

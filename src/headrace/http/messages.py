@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 from headrace.errors import InvalidOption, InvalidURI
 
-__all__ = ["FileRange", "Origin", "Request", "encode_head", "parse_origin"]
+__all__ = ["FileRange", "Origin", "Request", "Secret", "encode_head", "parse_origin"]
 
 _PORTS = {"http": 80, "https": 443}
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+_BEYOND_LATIN_1 = re.compile(r"[^\x00-\xff]")
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 # Names that were found valid: checking them all anew would cost more than the rest of a head.
@@ -64,6 +65,15 @@ def _without_secrets(url: str) -> str:
     """What may be shown of a URL that could not be parsed: neither user information nor query."""
     scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url)
     return scheme + separator + rest.rpartition("@")[2].partition("?")[0]
+
+
+class Secret(str):
+    """A text that is sent as any other, but is not shown where variables or containers are: in a traceback, say."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'(hidden)'"
 
 
 class FileRange(NamedTuple):
@@ -140,11 +150,13 @@ def encode_head(request: Request, prefix: str = "", proxy_headers: Mapping[str, 
         lines.append("expect: 100-continue")
     text = "\r\n".join(lines)
     if text.count("\n") != len(lines) or text.count("\r") != len(lines) or "\0" in text:
+        # What is refused may hold a signature: it must not be found in the traceback's variables.
+        del lines, text
         raise InvalidOption("the target or a header value holds a line break or NUL: it would change the meaning of the request")
-    try:
-        return f"{text}\r\n\r\n".encode("latin-1")
-    except UnicodeEncodeError as error:
-        raise InvalidOption(f"a header value holds {text[error.start]!r}, which HTTP headers cannot carry") from None
+    if not text.isascii() and (odd := _BEYOND_LATIN_1.search(text)) is not None:
+        del lines, text
+        raise InvalidOption(f"a header value holds {odd[0]!r}, which HTTP headers cannot carry")
+    return f"{text}\r\n\r\n".encode("latin-1")
 
 
 def _check_names(names: Iterable[str]) -> None:

@@ -25,7 +25,10 @@ class Proxy(NamedTuple):
         return f"Proxy({self.host!r}, {self.port})"
 
 
-def choose_proxy(origin: Origin, explicit: str | None = None, environ: Mapping[str, str] = os.environ) -> Proxy | None:
+_INVALID = Proxy("", 0)
+
+
+def choose_proxy(origin: Origin, explicit: str | None = None, environ: Mapping[str, str] | None = None) -> Proxy | None:
     """The proxy for requests to ``origin``.
 
     An explicit proxy serves every host. One from the environment does not serve the hosts of ``NO_PROXY``: names (which
@@ -35,12 +38,16 @@ def choose_proxy(origin: Origin, explicit: str | None = None, environ: Mapping[s
     Raises:
         InvalidOption: the proxy is not an ``http://`` URL.
     """
-    if explicit is not None:
-        return _parse(explicit) if explicit else None
+    proxy = _parse(explicit) if explicit is not None else _from_environment(origin, os.environ if environ is None else environ)
+    if proxy == _INVALID:
+        explicit = None  # it may hold a password, which a traceback's variables would show
+        raise InvalidOption("a proxy is given as http://[user:password@]host:port", hint="SOCKS and HTTPS proxies are not supported.")
+    return proxy
+
+
+def _from_environment(origin: Origin, environ: Mapping[str, str]) -> Proxy | None:
     url = _variable(environ, f"{origin.scheme}_proxy") or _variable(environ, "all_proxy")
-    if not url or _excluded(origin, _variable(environ, "no_proxy") or ""):
-        return None
-    return _parse(url)
+    return _parse(url) if url and not _excluded(origin, _variable(environ, "no_proxy") or "") else None
 
 
 def _variable(environ: Mapping[str, str], name: str) -> str | None:
@@ -50,14 +57,17 @@ def _variable(environ: Mapping[str, str], name: str) -> str | None:
     return environ[name] if name in environ else environ.get(name.upper())
 
 
-def _parse(url: str) -> Proxy:
+def _parse(url: str) -> Proxy | None:
+    """The proxy that a URL names; none if it is empty, `_INVALID` if it names none."""
+    if not url:
+        return None
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         port = parts.port
     except ValueError:
         parts, port = urlsplit(""), None
     if parts.scheme != "http" or not parts.hostname:
-        raise InvalidOption("a proxy is given as http://[user:password@]host:port", hint="SOCKS and HTTPS proxies are not supported.")
+        return _INVALID
     authorization = None
     if parts.username is not None:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"

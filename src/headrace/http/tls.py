@@ -31,6 +31,8 @@ def client_context(ca_bundle: str | None, *, verify: bool) -> ssl.SSLContext:
         _log.warning("TLS certificates are not verified (verify_tls=False): anyone on the path can read and change the data")
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+    # Whatever the system's configuration of OpenSSL allows.
+    context.minimum_version = max(context.minimum_version, ssl.TLSVersion.TLSv1_2)
     context.set_alpn_protocols(["http/1.1"])
     return context
 

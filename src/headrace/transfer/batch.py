@@ -7,16 +7,18 @@ operation goes to, and how many are in flight, is judged by the sizes seen so fa
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
 import queue
+import sys
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
+from headrace import memory
+from headrace.config import Options
 from headrace.errors import HeadraceError
 from headrace.http.effects import Operation
 from headrace.models import Item
+from headrace.transfer.concurrency import LARGE, LOCAL, SMALL, Concurrency
 from headrace.transfer.engines import CallerEngine, LoopEngine, RemoteLoopEngine, ThreadEngine
 from headrace.transfer.session import Session
 
@@ -25,16 +27,11 @@ __all__ = ["Batch", "run_batch", "run_batch_async"]
 Input = TypeVar("Input")
 Result = TypeVar("Result")
 
-_log = logging.getLogger("headrace")
-
 _LARGE = 1 << 20
-_SMALL_AT_ONCE = 32
-# Threads that spend their time in the kernel: a few more than processors, so that one that waits for the server leaves none idle.
-_LARGE_AT_ONCE = max(4, min(16, 2 * (os.cpu_count() or 1)))
-_LOCAL_AT_ONCE = max(2, min(8, os.cpu_count() or 1))
 _FIRST = 8
 _CHUNK = 16
 _DEFAULT_BUDGET = 256 << 20
+_NO_LIMIT = sys.maxsize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,9 +86,12 @@ class _Window(Generic[Input]):
         low_water: with fewer outstanding, it is worth drawing more.
     """
 
-    def __init__(self, batch: Batch[Input, Any], budget: int | None) -> None:
+    def __init__(self, batch: Batch[Input, Any], options: Options) -> None:
         self._batch = batch
-        self._budget = budget or _DEFAULT_BUDGET
+        self._budget = options.memory_budget or _DEFAULT_BUDGET
+        self._max_connections = options.max_connections
+        self._concurrency = Concurrency(SMALL, options.max_connections)
+        self._bounds = SMALL
         self._seen = 0
         self._next_index = 0
         self._early: dict[int, Item] = {}
@@ -108,7 +108,7 @@ class _Window(Generic[Input]):
     @property
     def at_once(self) -> int:
         """Operations that may be in flight."""
-        return self._batch.concurrency or (_LOCAL_AT_ONCE if self.local else _LARGE_AT_ONCE if self.large else _SMALL_AT_ONCE)
+        return self._batch.concurrency or self._concurrency.at_once
 
     def room(self) -> int:
         """Inputs that may be drawn now: what the consumer does not have is bounded in number and in bytes."""
@@ -118,7 +118,7 @@ class _Window(Generic[Input]):
             return self.low_water - self.outstanding
         ahead = 2 * self.at_once if self.large else 4 * max(self.at_once, _CHUNK)
         affordable = int(self._budget / self.mean) if self.mean else ahead
-        limit = max(self.at_once, min(ahead, affordable))
+        limit = max(self._batch.concurrency or 1, min(ahead, affordable))
         self.low_water = limit - limit // 4
         return limit - self.outstanding
 
@@ -129,11 +129,15 @@ class _Window(Generic[Input]):
         if batch.size_of is not None:
             self._learn(batch.size_of(value))
         self.local = not batch.uses_http(value)
-        return CallerEngine if self.local else ThreadEngine if self.large else RemoteLoopEngine
+        bounds = LOCAL if self.local else LARGE if self.large else SMALL
+        if bounds is not self._bounds:
+            self._bounds, self._concurrency = bounds, Concurrency(bounds, _NO_LIMIT if self.local else self._max_connections)
+        return ThreadEngine if self.large else CallerEngine if self.local else RemoteLoopEngine
 
     def take(self, item: Item) -> None:
         """Take note of an item that the consumer gets now."""
         self.outstanding -= 1
+        self._concurrency.landed()
         if item.data is not None:
             self._learn(item.data.nbytes)
         elif not self._seen:
@@ -165,7 +169,8 @@ def run_batch(session: Session, batch: Batch[Input, Any], inputs: Iterable[Input
     Raises:
         HeadraceError: the first failure, unless failures are wanted as items.
     """
-    window = _Window(batch, session.options.memory_budget)
+    memory.retain_heap()
+    window = _Window(batch, session.options)
     delivered: queue.SimpleQueue[list[Item]] = queue.SimpleQueue()
     engines: dict[type[_AnyEngine], _AnyEngine] = {}
     source = enumerate(inputs)
@@ -174,7 +179,6 @@ def run_batch(session: Session, batch: Batch[Input, Any], inputs: Iterable[Input
         for kind, tasks in _draw(window, source).items():
             if kind not in engines:
                 engines[kind] = kind(session, batch.perform, delivered.put)
-                _log.debug("batch: %d operations at once, by %s", window.at_once, kind.__name__)
             engines[kind].feed(tasks, window.at_once)
 
     try:
@@ -220,7 +224,8 @@ async def run_batch_async(
     session: Session, batch: Batch[Input, Any], inputs: Iterable[Input] | AsyncIterable[Input]
 ) -> AsyncIterator[Item]:
     """Run a batch in the running event loop; see `run_batch`."""
-    window = _Window(batch, session.options.memory_budget)
+    memory.retain_heap()
+    window = _Window(batch, session.options)
     delivered: asyncio.Queue[list[Item]] = asyncio.Queue()
     engine = LoopEngine(session.transport_here(), batch.perform, delivered.put_nowait)
     source = _drawn_from(inputs)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
-from headrace.backends.protocol import Fetched, Landing, Part, Upload, WriteOptions
+from headrace.backends.protocol import Allocate, Fetched, Landing, Part, Upload, WriteOptions, allocate_fresh
 from headrace.errors import ObjectChanged
 from headrace.http.effects import Call, Operation, Parallel, with_cleanup
 from headrace.http.messages import FileRange
@@ -43,14 +43,16 @@ def copy(
         return (yield from from_store.copy(from_location, to_location, WriteOptions()))
     if from_location.scheme == "file" and to_store.uses_http:
         return (yield from _send_file(session, from_store, from_location, to_store, to_location, moved))
-    if expected_size is None or expected_size >= session.write_plan.threshold:
-        info: ObjectInfo = yield from from_store.head(from_location)
-        expected_size = info.size
-    if expected_size < session.write_plan.threshold:
-        fetched: Fetched = yield from from_store.get(from_location, Landing())
-        return (yield from to_store.put(to_location, [fetched.data], _kept(fetched.info, to_store)))
-    options = _kept(info, to_store)
-    return (yield from _stream(session, from_store, from_location, to_store, to_location, info, options, moved))
+    threshold = session.write_plan.threshold
+    info: ObjectInfo | None = None
+    if expected_size is None or expected_size >= threshold:
+        info = yield from from_store.head(from_location)
+        if info.size >= threshold:
+            options = _kept(info, to_store)
+            return (yield from _stream(session, from_store, from_location, to_store, to_location, info, options, moved))
+    allocate = _of_size(info) if info else _of_less_than(threshold)
+    fetched: Fetched = yield from from_store.get(from_location, Landing(allocate if from_store.uses_http else None))
+    return (yield from to_store.put(to_location, [fetched.data], _kept(fetched.info, to_store)))
 
 
 def move(
@@ -70,6 +72,28 @@ def _are_one_file(one: Location, other: Location) -> bool:
     if not {one.scheme, other.scheme} <= {"file", "direct"}:
         return False
     return os.path.samefile(one.key, other.key)
+
+
+def _of_size(info: ObjectInfo) -> Allocate:
+    """Memory for the object that was described, and for no other that has taken its place, of whatever size."""
+
+    def allocate(found: ObjectInfo, start: int, length: int) -> memoryview:
+        if length != info.size:
+            raise ObjectChanged(f"the object has {length} bytes and not {info.size}, as before the copy")
+        return allocate_fresh(found, start, length)
+
+    return allocate
+
+
+def _of_less_than(limit: int) -> Allocate:
+    """Memory for an object that a listing said to be small, unless a large one has taken its place."""
+
+    def allocate(found: ObjectInfo, start: int, length: int) -> memoryview:
+        if length >= limit:
+            raise ObjectChanged(f"the object has {length} bytes, far more than when it was listed")
+        return allocate_fresh(found, start, length)
+
+    return allocate
 
 
 def _kept(info: ObjectInfo, to_store: Store) -> WriteOptions:

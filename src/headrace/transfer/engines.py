@@ -7,7 +7,9 @@ which spend their time in the kernel, without the GIL.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import queue
+import resource
 import threading
 import time
 from collections import deque
@@ -17,7 +19,7 @@ from typing import Any, Protocol, TypeAlias
 from headrace.http.asynchronous import AsyncTransport
 from headrace.http.blocking import Lane
 from headrace.http.codec import Reply
-from headrace.http.crew import run_blocking
+from headrace.http.crew import run_abreast, run_blocking
 from headrace.http.effects import Cancelled, Operation
 from headrace.http.flight import Flight
 from headrace.models import Item
@@ -33,6 +35,20 @@ Deliver: TypeAlias = "Callable[[list[Item]], object]"
 _CHUNK = 16
 _CHUNK_SECONDS = 2e-3
 _WORTH_A_THREAD = 150e-6
+
+
+if hasattr(resource, "RUSAGE_THREAD"):
+
+    def _waits() -> int:
+        """How often this thread has waited for something so far: a disk, a network file system, a lock."""
+        return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+
+else:
+    _seen = itertools.count()
+
+    def _waits() -> int:
+        """More each time: where the system does not tell, every operation may have waited."""
+        return next(_seen)
 
 
 class Engine(Protocol):
@@ -54,10 +70,13 @@ class ThreadEngine:
         self._deliver = deliver
         self._todo: queue.SimpleQueue[tuple[int, Any] | None] = queue.SimpleQueue()
         self._lanes: list[Lane] = []
+        self._lock = threading.Lock()
         self._fed = 0
+        self._at_once = 0
 
     def feed(self, tasks: list[tuple[int, Any]], at_once: int) -> None:
         """See `Engine.feed`."""
+        self._at_once = at_once
         for task in tasks:
             self._todo.put(task)
         self._fed += len(tasks)
@@ -68,22 +87,31 @@ class ThreadEngine:
 
     def _work(self, lane: Lane) -> None:
         session, perform = self._session, self._perform
-        while (task := self._todo.get()) is not None and not lane.stopped.is_set():
+        while not self._leaves(lane) and (task := self._todo.get()) is not None and not lane.stopped.is_set():
             try:
                 self._deliver([run_blocking(perform(*task), session.transport, session.crew, lane)])
             except Cancelled:
                 return
 
+    def _leaves(self, lane: Lane) -> bool:
+        """Whether there are more threads than there may be, and this is the one to go."""
+        with self._lock:
+            surplus = len(self._lanes) > self._at_once
+            if surplus:
+                self._lanes.remove(lane)
+            return surplus
+
     def stop(self) -> None:
         """See `Engine.stop`."""
-        for lane in self._lanes:
+        lanes = list(self._lanes)
+        for lane in lanes:
             lane.stop()
-        for _ in self._lanes:
+        for _ in lanes:
             self._todo.put(None)
 
 
 class CallerEngine:
-    """Performs system calls in the consumer's own thread when it asks for results, until they turn out to take long.
+    """Performs system calls in the consumer's own thread when it asks for results, until they turn out to wait for something.
 
     A small file in the page cache is read in less time than it takes to hand it from one thread to another. What really waits, for a
     disk or a network file system, goes to threads from then on.
@@ -94,7 +122,7 @@ class CallerEngine:
         self._perform = perform
         self._threads = ThreadEngine(session, perform, deliver)
         self._todo: deque[tuple[int, Any]] = deque()
-        self._at_once = 1
+        self._at_once = self._chunk = 1
         self._slow_chunks = 0
 
     def feed(self, tasks: list[tuple[int, Any]], at_once: int) -> None:
@@ -107,19 +135,23 @@ class CallerEngine:
 
     def work(self) -> list[Item]:
         """Perform some operations now; nothing if there are none, or threads have them."""
-        if not self._todo:
+        todo = self._todo
+        if not todo:
             return []
-        items: list[Item] = []
-        begun, elapsed = time.perf_counter(), 0.0
-        while self._todo and len(items) < _CHUNK and elapsed < _CHUNK_SECONDS:
-            items.append(run_blocking(self._perform(*self._todo.popleft()), self._session.transport, self._session.crew))
-            elapsed = time.perf_counter() - begun
-        # Twice in a row, because the system may stop this thread for a moment at any time.
-        self._slow_chunks = self._slow_chunks + 1 if elapsed > _WORTH_A_THREAD * len(items) else 0
+        perform, session = self._perform, self._session
+        begun, waits = time.perf_counter(), _waits()
+        operations = [perform(*todo.popleft()) for _ in range(min(len(todo), self._chunk))]
+        items = run_abreast(operations, session.transport, session.crew)
+        self._judge(time.perf_counter() - begun, len(items), waited=_waits() > waits)
+        return items
+
+    def _judge(self, elapsed: float, count: int, *, waited: bool) -> None:
+        # Twice in a row, because anybody waits now and then, for a page or a lock.
+        self._slow_chunks = self._slow_chunks + 1 if waited and elapsed > _WORTH_A_THREAD * count else 0
+        self._chunk = min(2 * self._chunk, _CHUNK) if elapsed < _CHUNK_SECONDS / 2 else max(1, self._chunk // 2)
         if self._slow_chunks == 2 and self._todo:
             rest, self._todo = list(self._todo), deque()
             self._threads.feed(rest, self._at_once)
-        return items
 
     def stop(self) -> None:
         """See `Engine.stop`."""

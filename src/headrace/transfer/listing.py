@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from headrace.backends.protocol import Entry, Page
+from headrace.backends.protocol import Continuation, Entry, Page
 from headrace.errors import InvalidOption
 from headrace.http.effects import Operation
 from headrace.models import ObjectInfo
@@ -47,15 +47,21 @@ class Lister:
         self._start_after = parse(start_after).key if start_after and "://" in start_after else start_after
         self._follow_links = follow_links
         self._token: str | None = None
+        self._continuation = Continuation()
         self.exhausted = False
 
     def next_page(self) -> Operation[Sequence[Entry]]:
-        """The next entries, in key order; possibly none though more follow: see ``exhausted``."""
+        """The next entries, in key order; possibly none though more follow: see ``exhausted``.
+
+        Raises:
+            ProtocolError: the listing goes round in circles.
+        """
         page: Page = yield from self._store.list_page(
             self._location, recursive=self._recursive, start_after=self._start_after, token=self._token, follow_links=self._follow_links
         )
         self._token = page.token
         self.exhausted = page.token is None
+        self._continuation.follow(page.token)
         matches = self._matches
         return page.entries if matches is None else [entry for entry in page.entries if matches(entry)]
 

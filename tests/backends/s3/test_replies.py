@@ -320,6 +320,6 @@ def test_a_list_that_is_cut_off_without_saying_where_it_goes_on(backend: S3Backe
 
 def test_buckets(backend: S3Backend) -> None:
     first = b"<Bucket><Name>a</Name><CreationDate>2024-01-02T03:04:05Z</CreationDate></Bucket>"
-    body = b"<R><Buckets>" + first + b"<Bucket><Name>b</Name></Bucket></Buckets></R>"
+    body = b"<ListAllMyBucketsResult><Buckets>" + first + b"<Bucket><Name>b</Name></Bucket></Buckets></ListAllMyBucketsResult>"
     found = Script(Answer(body=body)).run(backend.list_containers(Location("s3", "", "")))
     assert [(info.uri, info.created and info.created.year) for info in found] == [("s3://a/", 2024), ("s3://b/", None)]

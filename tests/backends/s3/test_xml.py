@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import quote
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
@@ -67,10 +71,72 @@ def test_an_error_is_explained(message: str) -> None:
     assert xml.parse_error(memoryview(document.encode())) == ("X", message)
 
 
-def test_entities_do_not_explode() -> None:
-    """The parser of Python 3.11 and newer bounds what entities may grow to."""
-    levels = "".join(f'<!ENTITY e{level} "{f"&e{level - 1};" * 100}">' for level in range(1, 8))
-    bomb = f'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY e0 "{"x" * 100}">{levels}]><Error><Code>&e7;</Code></Error>'.encode()
-    assert xml.parse_error(memoryview(bomb)) == (None, None)
+LEVELS = "".join(f'<!ENTITY e{level} "{f"&e{level - 1};" * 100}">' for level in range(1, 8))
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        f'<!DOCTYPE x [<!ENTITY e0 "{"x" * 100}">{LEVELS}]><Error><Code>&e7;</Code></Error>',
+        f'<!DOCTYPE x [<!ENTITY e "{"x" * 100_000}">]><Error><Code>{"&e;" * 1000}</Code></Error>',
+        '<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><Error><Code>&e;</Code></Error>',
+        '<!DOCTYPE x [<!ENTITY % e SYSTEM "http://127.0.0.1:9/x.dtd"> %e;]><Error><Code>x</Code></Error>',
+        '<!DOCTYPE Error SYSTEM "http://127.0.0.1:9/x.dtd"><Error><Code>x</Code></Error>',
+        "<!DOCTYPE Error><Error><Code>x</Code></Error>",
+    ],
+    ids=["billion laughs", "quadratic", "file", "parameter", "external subset", "harmless"],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_what_could_define_entities_is_refused(document: str, encoding: str) -> None:
+    body = memoryview(f'<?xml version="1.0" encoding="{encoding}"?>{document}'.encode(encoding))
+    with pytest.raises(ProtocolError, match="document type"):
+        xml.parse(body)
+    assert xml.parse_error(body) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [b"<a>" * 100_000, b"<a>" + b"<a/>" * 600_000 + b"</a>", b"<a>" + b"x" * (17 << 20) + b"</a>"],
+    ids=["deep", "wide", "long"],
+)
+def test_documents_that_no_service_sends_are_refused(bomb: bytes) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(ProtocolError):
+            xml.parse(memoryview(bomb))
+        assert tracemalloc.get_traced_memory()[1] < 256 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_deepest_document_that_is_read_is_let_go_of_again() -> None:
+    deep = b"<a>" * 200_000 + b"</a>" * 200_000
+    with pytest.raises(ProtocolError, match="ListBucketResult was expected"):
+        xml.parse_listing(memoryview(deep))
+
+
+@pytest.mark.parametrize("encoding", ["UTF-9", "utf-7", "base64", "rot13", "cp037", "x" * 100])
+def test_encodings_that_are_none(encoding: str) -> None:
+    body = memoryview(f'<?xml version="1.0" encoding="{encoding}"?><ListBucketResult/>'.encode())
     with pytest.raises(ProtocolError):
-        xml.parse(memoryview(bomb))
+        xml.parse_listing(body)
+
+
+@pytest.mark.parametrize("size", ["", "-1", "+1", "1_0", "1.0", "\N{ARABIC-INDIC DIGIT ONE}", "9" * 20, "9" * 5000])
+def test_sizes_that_are_none(size: str) -> None:
+    body = f"<ListBucketResult><Contents><Key>k</Key><Size>{size}</Size></Contents></ListBucketResult>".encode()
+    with pytest.raises(ProtocolError, match="where a number was expected"):
+        xml.parse_listing(memoryview(body))
+
+
+def test_a_time_without_a_zone_is_taken_as_utc() -> None:
+    entry = b"<Contents><Key>k</Key><Size>1</Size><LastModified>0001-01-01T00:00:00</LastModified></Contents>"
+    body = b"<ListBucketResult>" + entry + b"</ListBucketResult>"
+    assert xml.parse_listing(memoryview(body))[0][0].last_modified == datetime(1, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("understand", [xml.parse_listing, xml.parse_parts, xml.parse_uploads, xml.parse_buckets, xml.parse_delete_errors])
+def test_another_document_than_the_one_that_was_asked_for(understand: Callable[[memoryview], Any]) -> None:
+    """An error page that happens to be XML must not pass for "nothing is there" or "all were deleted"."""
+    with pytest.raises(ProtocolError, match="was expected"):
+        list(understand(memoryview(b"<html><body/></html>")))

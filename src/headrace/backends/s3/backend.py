@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +13,19 @@ import crc32c
 
 from headrace.auth.aws import CredentialSource
 from headrace.auth.sigv4 import encode_path
-from headrace.backends.protocol import Body, Entry, Fetched, Landing, Page, Part, Upload, UploadInfo, WriteOptions, body_length
+from headrace.backends.protocol import (
+    Body,
+    Continuation,
+    Entry,
+    Fetched,
+    Landing,
+    Page,
+    Part,
+    Upload,
+    UploadInfo,
+    WriteOptions,
+    body_length,
+)
 from headrace.backends.s3 import xml
 from headrace.backends.s3.addressing import Addressing
 from headrace.backends.s3.exchange import Exchange
@@ -41,6 +54,9 @@ from headrace.models import BucketInfo, ObjectInfo, Prefix
 from headrace.uri import Location
 
 __all__ = ["S3Backend"]
+
+# What XML cannot spell (and line breaks, which it may change); such keys are deleted one by one.
+_UNSPEAKABLE = re.compile("[\x00-\x1f\ud800-\udfff\ufffe\uffff]")
 
 _CHECKSUM_ELSEWHERE_FROM = 1 << 20
 _COPY_PART_SIZE = 1 << 30
@@ -100,7 +116,7 @@ class S3Backend:
             return landing.place(object_info(location.uri, reply.headers, size), first, count)
 
         try:
-            reply = yield from self._exchange.send("GET", location.container, location.key, headers=headers, place=place)
+            reply = yield from self._exchange.send("GET", location.container, location.key, headers=headers, place=place, limit=length)
         except HeadraceError:
             landing.received = arriving.received if arriving is not None else 0
             raise
@@ -160,8 +176,7 @@ class S3Backend:
     def delete_batch(self, locations: Sequence[Location]) -> Operation[Sequence[HeadraceError | None]]:
         """See `Backend.delete_batch`."""
         errors: dict[str, HeadraceError | None] = {location.key: None for location in locations}
-        # XML cannot spell control characters, so those keys are deleted one by one.
-        unspeakable = [location for location in locations if any(character < " " for character in location.key)]
+        unspeakable = [location for location in locations if _UNSPEAKABLE.search(location.key)]
         for location in unspeakable:
             try:
                 yield from self.delete(location)
@@ -178,8 +193,12 @@ class S3Backend:
                 "POST", bucket, query=[("delete", "")], headers=headers, body=[document], repeatable=True
             )
             for key, code, message in xml.parse_delete_errors(reply.body):
+                failure = error_named(code, message, uri=locations[0].at(key).uri, operation="delete")
+                if key not in errors:
+                    # Which object is meant is not known: none of them may be said to be deleted.
+                    raise failure
                 if code != "NoSuchKey":
-                    errors[key] = error_named(code, message, uri=locations[0].at(key).uri, operation="delete")
+                    errors[key] = failure
         return [errors[location.key] for location in locations]
 
     def delete_empty_directories(self, location: Location) -> Operation[None]:
@@ -197,6 +216,7 @@ class S3Backend:
         query += [("continuation-token", token)] if token else []
         reply = yield from self._exchange.send_checked("GET", location.container, query=query)
         objects, prefixes, token = xml.parse_listing(reply.body)
+        _check_keys([*(listed.key for listed in objects), *prefixes], location)
         entries: list[tuple[str, Entry]] = [
             (
                 listed.key,
@@ -212,7 +232,7 @@ class S3Backend:
         ]
         if prefixes:
             entries += [(prefix, Prefix(location.at(prefix).uri)) for prefix in prefixes]
-            entries.sort(key=lambda entry: entry[0].encode())
+            entries.sort(key=lambda entry: entry[0].encode(errors="surrogateescape"))
         return Page([entry for _, entry in entries], token)
 
     def copy(self, source: Location, destination: Location, options: WriteOptions) -> Operation[ObjectInfo]:
@@ -224,6 +244,8 @@ class S3Backend:
         reply: Reply = yield from self._exchange.send(
             "PUT", destination.container, destination.key, headers=headers, repeatable=not options.conditional
         )
+        if reply.status == 412 and not options.conditional:
+            raise _source_changed(reply)
         if reply.status >= 300:
             raise _write_error(reply, options)
         return _written(destination, info.size, reply, options, etag=_etag_inside(reply, "CopyObjectResult"))
@@ -240,7 +262,11 @@ class S3Backend:
         query = [("partNumber", str(number)), ("uploadId", upload.id)]
         headers = {**headers, **self._customer_key, "x-amz-copy-source-range": f"bytes={start}-{start + size - 1}"}
         location = upload.location
-        reply = yield from self._exchange.send_checked("PUT", location.container, location.key, query=query, headers=headers)
+        reply: Reply = yield from self._exchange.send("PUT", location.container, location.key, query=query, headers=headers)
+        if reply.status == 412:
+            raise _source_changed(reply)
+        if reply.status >= 300:
+            raise error_from(reply)
         return Part(number, _etag_inside(reply, "CopyPartResult") or "", size)
 
     def start_upload(self, location: Location, options: WriteOptions) -> Operation[Upload]:
@@ -294,11 +320,13 @@ class S3Backend:
         """See `Backend.list_parts`."""
         found: list[Part] = []
         marker: str | None = ""
+        continuation = Continuation()
         while marker is not None:
             query = [("uploadId", upload.id)] + ([("part-number-marker", marker)] if marker else [])
             reply = yield from self._exchange.send_checked("GET", upload.location.container, upload.location.key, query=query)
             parts, marker = xml.parse_parts(reply.body)
             found += parts
+            continuation.follow(marker)
         return found
 
     def list_uploads(self, location: Location) -> Operation[Sequence[UploadInfo]]:
@@ -306,10 +334,13 @@ class S3Backend:
         found: list[UploadInfo] = []
         query: list[tuple[str, str]] = [("uploads", ""), ("encoding-type", "url"), ("prefix", location.key)]
         markers: tuple[str, str] | None = ("", "")
+        continuation = Continuation()
         while markers is not None:
             extra = [("key-marker", markers[0]), ("upload-id-marker", markers[1])] if markers[0] else []
             reply = yield from self._exchange.send_checked("GET", location.container, query=query + extra)
             uploads, markers = xml.parse_uploads(reply.body)
+            continuation.follow(markers)
+            _check_keys([upload.key for upload in uploads], location)
             for upload in uploads:
                 started = upload.started.timestamp() if upload.started else None
                 found.append(UploadInfo(Upload(location.at(upload.key), upload.id), started))
@@ -375,6 +406,15 @@ def _copy_in_parts(
     return (yield from with_cleanup(run(), lambda: backend.abort_upload(upload)))
 
 
+def _check_keys(keys: Sequence[str], prefix: Location) -> None:
+    """Refuse a listing with keys that were not asked for: what deletes or copies what is listed would go beyond what was meant."""
+    for key in keys:
+        if not key or not key.startswith(prefix.key):
+            raise ProtocolError(
+                f"the service listed {key[:80]!r}, which does not begin with {prefix.key[:80]!r}", hint="Nothing was done with this page."
+            )
+
+
 def _range_header(start: int, length: int | None) -> str | None:
     """``Range`` (RFC 9110, section 14.2) for ``length`` bytes from ``start``; None for the whole object."""
     if start < 0:
@@ -412,6 +452,11 @@ def _write_error(reply: Reply, options: WriteOptions) -> HeadraceError:
     if options.if_match is not None and reply.status in (404, 412) and error.code != "NoSuchBucket":
         return PreconditionFailed("the object is not, or no longer, the version that if_match names", **context)
     return error
+
+
+def _source_changed(reply: Reply) -> ObjectChanged:
+    request_id = reply.headers.get("x-amz-request-id")
+    return ObjectChanged("the source was replaced while it was copied", status=412, request_id=request_id, hint="Copy it again.")
 
 
 def _etag_inside(reply: Reply, expected: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -25,10 +26,12 @@ __all__ = ["Exchange"]
 _log = logging.getLogger("headrace")
 
 _DEFAULT_REGION = "us-east-1"
+_REGION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _HASH_ELSEWHERE_FROM = 1 << 20
 _ASK_FIRST_FROM = 1 << 20
 _CORRECTIONS = 3
 _EXPIRED = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId"})
+_UNEXPLAINED = frozenset({400, 401, 403})
 _REGION_ERRORS = frozenset({"AuthorizationHeaderMalformed", "PermanentRedirect", "TemporaryRedirect", "IllegalLocationConstraintException"})
 
 
@@ -98,6 +101,7 @@ class Exchange:
         headers: Mapping[str, str] | None = None,
         body: Body = (),
         place: Placement | None = None,
+        limit: int | None = None,
         repeatable: bool | None = None,
     ) -> Operation[Reply]:
         """One exchange, signed. The reply may have any status."""
@@ -110,7 +114,9 @@ class Exchange:
             request = self._sign(unsigned, credentials)
             if repeatable is not None:
                 request.repeatable = repeatable
-            reply: Reply = yield Send(request, place)
+            reply: Reply = yield Send(request, place, limit)
+            if method == "HEAD" and credentials is not None and reply.status in _UNEXPLAINED:
+                reply = yield from self._explained(unsigned, credentials, reply)
             if reply.status < 300:
                 if body:
                     self._writable.add(bucket)
@@ -118,6 +124,13 @@ class Exchange:
             if correction == _CORRECTIONS - 1 or not self._learn_from(reply, bucket, credentials):
                 break
         return reply
+
+    def _explained(self, unsigned: _Unsigned, credentials: Credentials, refusal: Reply) -> Operation[Reply]:
+        """The refusal with its reason: a reply to HEAD has no body, in which it would stand that a session has ended, say."""
+        headers = {**unsigned.headers, "range": "bytes=0-0"}
+        request = self._sign(unsigned._replace(method="GET", headers=headers), credentials)
+        reply: Reply = yield Send(request)
+        return reply if reply.status == refusal.status else refusal
 
     def send_checked(self, method: str, bucket: str, key: str = "", **arguments: object) -> Operation[Reply]:
         """As `send`, but a failing status is raised as the error that it stands for."""
@@ -198,8 +211,9 @@ class Exchange:
         return current is None or current != credentials
 
     def _correct_region(self, reply: Reply, bucket: str) -> bool:
-        region = reply.headers.get("x-amz-bucket-region") or _region_in(reply)
-        if not bucket or not region or region == self.region(bucket):
+        region = reply.headers.get("x-amz-bucket-region") or _region_in(reply) or ""
+        # It becomes a part of a host name: anything else would lead elsewhere than to the service.
+        if not bucket or region == self.region(bucket) or _REGION.fullmatch(region) is None:
             return False
         _log.info("bucket %s is in region %s, not %s", bucket, region, self.region(bucket))
         self._regions[bucket] = region

@@ -12,6 +12,7 @@ import crc32c
 
 from headrace.backends.protocol import Body, WriteOptions
 from headrace.errors import InvalidOption
+from headrace.http.messages import Secret
 
 _READ_AT_ONCE = 1 << 20
 _METADATA_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -72,7 +73,7 @@ def customer_key_headers(encryption: object, prefix: str = "x-amz-") -> dict[str
     digest = hashlib.md5(key, usedforsecurity=False).digest()
     return {
         f"{prefix}server-side-encryption-customer-algorithm": "AES256",
-        f"{prefix}server-side-encryption-customer-key": base64.b64encode(key).decode(),
+        f"{prefix}server-side-encryption-customer-key": Secret(base64.b64encode(key).decode()),
         f"{prefix}server-side-encryption-customer-key-md5": base64.b64encode(digest).decode(),
     }
 

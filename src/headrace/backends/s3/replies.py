@@ -106,10 +106,10 @@ def error_from(reply: Reply) -> HeadraceError:
     if status < 300 and code is None:
         kind, message = ProtocolError, "a successful reply without the promised content"
     return kind(
-        (message or _MESSAGES.get(status) or "the service reports an error").rstrip("."),
+        _shortened(message) or _MESSAGES.get(status) or "the service reports an error",
         status=status,
-        code=code,
-        request_id=headers.get("x-amz-request-id"),
+        code=code[:100] if code else None,
+        request_id=headers.get("x-amz-request-id", "")[:200] or None,
         retry_after=_seconds(headers.get("retry-after")),
         hint=_HINTS.get(code or "") or ("Check the credentials and the bucket's policy." if kind is PermissionDenied else None),
     )
@@ -117,7 +117,13 @@ def error_from(reply: Reply) -> HeadraceError:
 
 def error_named(code: str, message: str, **context: Any) -> HeadraceError:
     """The error that a service's code stands for, where it comes without a reply of its own."""
-    return _BY_CODE.get(code, ServiceError)((message or "the service reports an error").rstrip("."), code=code, **context)
+    return _BY_CODE.get(code, ServiceError)(_shortened(message) or "the service reports an error", code=code[:100], **context)
+
+
+def _shortened(message: str | None) -> str:
+    """What a service says, without the line breaks and controls that would make a log say something else, and not at any length."""
+    text = " ".join((message or "")[:1000].split()).rstrip(".")
+    return text if text.isprintable() else "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _seconds(retry_after: str | None) -> float | None:
@@ -153,11 +159,10 @@ def _checksum(headers: Mapping[str, str]) -> str | None:
     if encoded is None or "-" in encoded or headers.get("x-amz-checksum-type") == "COMPOSITE":
         return None
     import base64
-    import binascii
 
     try:
         return f"crc32c:{base64.b64decode(encoded, validate=True).hex()}"
-    except binascii.Error:
+    except ValueError:
         raise ProtocolError(f"x-amz-checksum-crc32c {encoded[:40]!r} is not base64") from None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_plus
 
@@ -31,21 +31,48 @@ __all__ = [
 
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 
+# A page of a listing has 1,000 entries of at most 1,024 bytes and a dozen elements each. What is far beyond that would take up to
+# a hundred times its size in memory.
+_LONGEST_DOCUMENT = 16 << 20
+_MOST_MARKUP = 500_000
+
 
 def parse(body: memoryview) -> Element:
     """The root element, all namespaces removed: servers differ in whether they send one.
 
     Raises:
-        ProtocolError: the body is not well-formed XML.
+        ProtocolError: the body is not well-formed XML, or has what no reply of S3 has: a document type, which could define entities,
+            or more elements than a page of a listing.
     """
     from xml.etree import ElementTree
 
+    document = _plausible(body)
     try:
-        root = ElementTree.fromstring(bytes(body))
-    except ElementTree.ParseError as error:
+        root = ElementTree.fromstring(document)
+    except (ElementTree.ParseError, LookupError, ValueError) as error:
+        # The latter two for the name of an encoding.
         raise ProtocolError(f"the reply is not well-formed XML: {error}") from None
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
+    return root
+
+
+def _plausible(body: memoryview) -> bytes:
+    if len(body) > _LONGEST_DOCUMENT:
+        raise ProtocolError(f"an XML reply of {len(body)} bytes, where at most {_LONGEST_DOCUMENT} make sense")
+    document = bytes(body)
+    if document.count(b"<") > _MOST_MARKUP:
+        raise ProtocolError("an XML reply with more elements than make sense")
+    # In UTF-16, which has NUL in its markup, this would be spelled otherwise.
+    if b"<!DOCTYPE" in document or b"\0" in document:
+        raise ProtocolError("an XML reply with a document type, or not in UTF-8")
+    return document
+
+
+def _document(body: memoryview, name: str) -> Element:
+    root = parse(body)
+    if root.tag != name:
+        raise ProtocolError(f"a {root.tag[:80]!r} document where {name} was expected")
     return root
 
 
@@ -80,10 +107,8 @@ class ListedObject(NamedTuple):
 
 def parse_listing(body: memoryview) -> tuple[list[ListedObject], list[str], str | None]:
     """Objects, common prefixes and the continuation token of a ListObjectsV2 reply."""
-    root = parse(body)
-    if root.tag != "ListBucketResult":
-        raise ProtocolError(f"a {root.tag} document where a listing was expected")
-    decode = unquote_plus if text_of(root, "EncodingType") == "url" else str
+    root = _document(body, "ListBucketResult")
+    decode = _unquoted if text_of(root, "EncodingType") == "url" else str
     objects = [
         ListedObject(
             decode(text_of(element, "Key")),
@@ -98,6 +123,11 @@ def parse_listing(body: memoryview) -> tuple[list[ListedObject], list[str], str 
     return objects, prefixes, _continuation(root, "NextContinuationToken")
 
 
+def _unquoted(text: str) -> str:
+    # A key whose bytes are not UTF-8 must not become the name of another one.
+    return unquote_plus(text, errors="surrogateescape")
+
+
 def _continuation(root: Element, name: str) -> str | None:
     """What continues a list that is cut off, None for one that is complete; cut off without it, its rest could not be had."""
     if text_of(root, "IsTruncated") != "true":
@@ -109,21 +139,22 @@ def _continuation(root: Element, name: str) -> str | None:
 
 
 def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
         raise ProtocolError(f"{text[:40]!r} where a number was expected")
     return int(text)
 
 
 def _moment(text: str) -> datetime | None:
     try:
-        return datetime.fromisoformat(text) if text else None
+        moment = datetime.fromisoformat(text) if text else None
     except ValueError:
         return None
+    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
 
 
 def parse_buckets(body: memoryview) -> Iterator[tuple[str, datetime | None]]:
     """Names and creation times of a ListBuckets reply."""
-    for element in parse(body).iterfind("Buckets/Bucket"):
+    for element in _document(body, "ListAllMyBucketsResult").iterfind("Buckets/Bucket"):
         yield text_of(element, "Name"), _moment(text_of(element, "CreationDate"))
 
 
@@ -140,7 +171,7 @@ _CONTROLS = {"\r": "&#13;", "\n": "&#10;", "\t": "&#9;"}
 
 def parse_delete_errors(body: memoryview) -> Iterator[tuple[str, str, str]]:
     """Key, code and message of each failure in a DeleteObjects reply."""
-    for element in parse(body).iterfind("Error"):
+    for element in _document(body, "DeleteResult").iterfind("Error"):
         yield text_of(element, "Key"), text_of(element, "Code"), text_of(element, "Message")
 
 
@@ -166,7 +197,7 @@ def location_constraint(region: str) -> bytes:
 
 def parse_parts(body: memoryview) -> tuple[list[Part], str | None]:
     """The parts of a ListParts reply, and the marker that continues it."""
-    root = parse(body)
+    root = _document(body, "ListPartsResult")
     parts = [
         Part(
             _number(text_of(element, "PartNumber")),
@@ -189,11 +220,14 @@ class ListedUpload(NamedTuple):
 
 def parse_uploads(body: memoryview) -> tuple[list[ListedUpload], tuple[str, str] | None]:
     """The uploads of a ListMultipartUploads reply, and the key and upload markers that continue it."""
-    root = parse(body)
-    decode = unquote_plus if text_of(root, "EncodingType") == "url" else str
+    root = _document(body, "ListMultipartUploadsResult")
+    decode = _unquoted if text_of(root, "EncodingType") == "url" else str
     uploads = [
         ListedUpload(decode(text_of(element, "Key")), text_of(element, "UploadId"), _moment(text_of(element, "Initiated")))
         for element in root.iterfind("Upload")
     ]
+    if not all(upload.id for upload in uploads):
+        # To abort an upload without a name would be to delete the object.
+        raise ProtocolError("a listing of uploads with one that has no id")
     key_marker = _continuation(root, "NextKeyMarker")
     return uploads, (decode(key_marker), text_of(root, "NextUploadIdMarker")) if key_marker else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,21 +50,35 @@ class Authority:
         root = self._self_signed("authority", "headrace throw-away authority", _AUTHORITY_EXTENSIONS)
         self.ca_bundle, self._key = root
 
-    def issue(self, *hosts: str, expired: bool = False) -> Certificate:
+    def issue(self, *hosts: str, expired: bool = False, premature: bool = False) -> Certificate:
         """A server certificate that this authority signed.
 
         Args:
             hosts: DNS names (``*.`` allowed) and IP addresses; `HOSTS` if none is given. Name another to test a wrong host.
             expired: make one that was valid until yesterday.
+            premature: make one that will be valid from tomorrow on.
         """
         name = self._next_name()
         certificate, request = self._paths(name), self._path(f"{name}.request")
         config = self._config(name, [*_server_extensions(hosts or HOSTS), "authorityKeyIdentifier=keyid"])
         new_key = ("-new", *_NEW_KEY, "-keyout", certificate.key)
         self._run("req", "-config", config, "-subj", "/CN=headrace test server", *new_key, "-out", request)
+        if premature:
+            self._sign_for_tomorrow(name, request, certificate.certificate)
+            return certificate
         signer = ("-CA", self.ca_bundle, "-CAkey", self._key, "-CAcreateserial", "-days", "-1" if expired else _DAYS)
         self._run("x509", "-req", "-in", request, *signer, "-extfile", config, "-extensions", "added", "-out", certificate.certificate)
         return certificate
+
+    def _sign_for_tomorrow(self, name: str, request: str, certificate: str) -> None:
+        """Sign by ``openssl ca``: of the commands of all versions, it alone takes a first day."""
+        settings = [f"database={self._path(f'{name}.database')}", f"new_certs_dir={self._directory}", "rand_serial=yes", "policy=any"]
+        with open(self._path(f"{name}.config"), "a") as config, open(self._path(f"{name}.database"), "w"):
+            config.write("\n".join(["[ca]", "default_ca=own", "[own]", *settings, "[any]", "commonName=optional", ""]))
+        first = datetime.now(UTC) + timedelta(days=1)
+        days = ("-startdate", f"{first:%Y%m%d%H%M%SZ}", "-enddate", f"{first + timedelta(days=1):%Y%m%d%H%M%SZ}")
+        signer = ("-cert", self.ca_bundle, "-keyfile", self._key, "-md", "sha256", *days, "-extensions", "added")
+        self._run("ca", "-batch", "-notext", "-config", self._path(f"{name}.config"), *signer, "-in", request, "-out", certificate)
 
     def self_signed(self, *hosts: str) -> Certificate:
         """A server certificate that no authority signed, for ``hosts`` (`HOSTS` if none is given)."""

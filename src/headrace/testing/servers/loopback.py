@@ -38,9 +38,9 @@ def accepts(port: int) -> bool:
     return True
 
 
-def answer(port: int, path: str) -> tuple[int, bytes] | None:
-    """Status and body of ``GET path`` on a loopback port, or None if there is no HTTP server (yet). Proxies are not asked."""
-    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=1)
+def answer(port: int, path: str, *, host: str = LOOPBACK) -> tuple[int, bytes] | None:
+    """Status and body of ``GET path`` on a port, or None if there is no HTTP server (yet). Proxies are not asked."""
+    connection = http.client.HTTPConnection(host, port, timeout=1)
     try:
         connection.request("GET", path)
         reply = connection.getresponse()

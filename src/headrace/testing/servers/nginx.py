@@ -9,7 +9,7 @@ from typing import ClassVar
 from headrace.testing.servers import nginx_program
 from headrace.testing.servers.authority import Authority
 from headrace.testing.servers.configuration import fill_in, packaged_text
-from headrace.testing.servers.loopback import answer, free_ports
+from headrace.testing.servers.loopback import LOOPBACK, answer, free_ports
 from headrace.testing.servers.process_group import ProcessGroup
 from headrace.testing.servers.server import Server
 
@@ -33,17 +33,31 @@ class Nginx(Server):
         root: serve this existing folder, whose directories become the buckets, and leave it there in the end. By default the
             objects lie in memory (``/dev/shm``) where there is enough, and go when the server stops.
         authority: who signs the certificate of ``tls_endpoint``; by default an authority of its own.
+        address: where it listens; other than loopback only in a network of your own, since whoever reaches it may read and write.
     """
 
     name: ClassVar[str] = "nginx"
 
     def __init__(
-        self, *, discard: bool = False, workers: int = 2, root: str | Path | None = None, authority: Authority | None = None
+        self,
+        *,
+        discard: bool = False,
+        workers: int = 2,
+        root: str | Path | None = None,
+        authority: Authority | None = None,
+        address: str = LOOPBACK,
     ) -> None:
         super().__init__(authority=authority)
         self._discard = discard
         self._workers = workers
+        self._address = address
         self._given_root = None if root is None else Path(root).resolve()
+
+    @property
+    def endpoint(self) -> str:
+        """``http://ADDRESS:PORT``."""
+        self._running()
+        return f"http://{self._address}:{self._port}"
 
     @property
     def root(self) -> Path:
@@ -59,6 +73,7 @@ class Nginx(Server):
         config = fill_in(
             "nginx.conf",
             directory,
+            address=self._address,
             port=self._port,
             tls_port=self._tls_port,
             workers=self._workers,
@@ -69,7 +84,7 @@ class Nginx(Server):
             **nginx_program.settings(self.authority.issue(), modules=_MODULES),
         )
         processes.spawn("nginx", nginx_program.command(directory, config))
-        processes.wait_until(lambda: answer(self._port, "/.identity") == (200, identity.encode()))
+        processes.wait_until(lambda: answer(self._port, "/.identity", host=self._address) == (200, identity.encode()))
 
     def _place(self) -> Path:
         # Uploads become objects by rename, which needs one file system for both.

@@ -1,0 +1,1 @@
+"""Fuzz targets, and the oracles that say what they must not get wrong."""

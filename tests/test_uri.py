@@ -1,0 +1,45 @@
+"""Templates: what they stand for, drawn one at a time."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace import Client
+from headrace.errors import InvalidOption
+from headrace.uri import expand
+
+
+@pytest.mark.parametrize(
+    ("template", "expanded"),
+    [
+        ("plain", ["plain"]),
+        ("{08..10}", ["08", "09", "10"]),
+        ("{1...3}", ["1", "2", "3"]),
+        ("{0..10}", [str(number) for number in range(11)]),
+        ("{9..011}", ["009", "010", "011"]),
+        ("{2..0}x", ["2x", "1x", "0x"]),
+        ("{0..1}{a..b}{2..3}", ["0{a..b}2", "0{a..b}3", "1{a..b}2", "1{a..b}3"]),
+        ("{1..}", ["{1..}"]),
+        (f"{{0..{'9' * 19}}}", [f"{{0..{'9' * 19}}}"]),
+    ],
+)
+def test_templates(template: str, expanded: list[str]) -> None:
+    assert list(expand(template)) == expanded
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=3))
+def test_several_sequences_are_a_product(ends: list[tuple[int, int]]) -> None:
+    counted = [[str(n) for n in (range(a, b + 1) if a <= b else range(a, b - 1, -1))] for a, b in ends]
+    template = "-".join(f"{{{a}..{b}}}" for a, b in ends)
+    assert list(expand(template)) == ["-".join(numbers) for numbers in itertools.product(*counted)]
+
+
+def test_a_template_may_stand_for_more_than_memory_holds() -> None:
+    last = "9" * 18
+    assert list(itertools.islice(expand(f"{{0..{last}}}" * 3), 2)) == ["000", "001"]
+    with pytest.raises(InvalidOption, match="endpoints"):
+        Client(endpoints=f"http://host{{0..{last}}}")
