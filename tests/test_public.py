@@ -229,6 +229,16 @@ def test_the_import_is_cheap(module: str) -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_a_name_loads_what_it_needs() -> None:
+    script = (
+        "import sys, headrace; before = {'numpy', 'headrace.client'} & set(sys.modules)\n"
+        "headrace.put('memory://b/k', b'x'); assert headrace.stat is headrace.stat and headrace.Client is type(headrace.get.__self__)\n"
+        "print(before, set(headrace.__all__) <= set(dir(headrace)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "set() True"
+
+
 def test_a_local_read_needs_no_more() -> None:
     script = f"import sys, headrace; headrace.get(__import__('os').__file__); print([name for name in {HEAVY!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)

@@ -15,15 +15,14 @@ from __future__ import annotations
 
 import importlib
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from headrace import errors
-from headrace.client import Client
-from headrace.errors import HeadraceError
-from headrace.models import BucketInfo, Item, ObjectInfo, Prefix
-
 if TYPE_CHECKING:
-    from headrace import aio, testing
+    from headrace import aio, errors, testing
+    from headrace.client import Client
+    from headrace.errors import HeadraceError
+    from headrace.models import BucketInfo, Item, ObjectInfo, Prefix
 
 __all__ = [
     "BucketInfo",
@@ -60,35 +59,60 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-_LOADED_ON_FIRST_USE = frozenset({"aio", "testing"})
-
 logging.getLogger("headrace").addHandler(logging.NullHandler())
 
-_default = Client()
+# Loaded when they are first asked for: a program that only wants to know the version need not wait for NumPy.
+_MODULES = frozenset({"aio", "errors", "testing"})
+_HOMES = {
+    "BucketInfo": "models",
+    "Client": "client",
+    "HeadraceError": "errors",
+    "Item": "models",
+    "ObjectInfo": "models",
+    "Prefix": "models",
+}
 
-copy = _default.copy
-create_container = _default.create_container
-delete = _default.delete
-delete_container = _default.delete_container
-delete_many = _default.delete_many
-exists = _default.exists
-get = _default.get
-get_many = _default.get_many
-get_ranges = _default.get_ranges
-list = _default.list
-list_containers = _default.list_containers
-move = _default.move
-open = _default.open
-presign = _default.presign
-put = _default.put
-put_many = _default.put_many
-read_bytes = _default.read_bytes
-read_text = _default.read_text
-stat = _default.stat
-stat_many = _default.stat_many
+if TYPE_CHECKING:
+    _default = Client()
+
+    copy = _default.copy
+    create_container = _default.create_container
+    delete = _default.delete
+    delete_container = _default.delete_container
+    delete_many = _default.delete_many
+    exists = _default.exists
+    get = _default.get
+    get_many = _default.get_many
+    get_ranges = _default.get_ranges
+    list = _default.list
+    list_containers = _default.list_containers
+    move = _default.move
+    open = _default.open
+    presign = _default.presign
+    put = _default.put
+    put_many = _default.put_many
+    read_bytes = _default.read_bytes
+    read_text = _default.read_text
+    stat = _default.stat
+    stat_many = _default.stat_many
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LOADED_ON_FIRST_USE:
+    if name not in __all__:
+        raise AttributeError(f"module 'headrace' has no attribute {name!r}")
+    if name in _MODULES:
         return importlib.import_module(f"headrace.{name}")
-    raise AttributeError(f"module 'headrace' has no attribute {name!r}")
+    owner = importlib.import_module(f"headrace.{_HOMES[name]}") if name in _HOMES else _default_client()
+    return globals().setdefault(name, getattr(owner, name))
+
+
+def _default_client() -> Client:
+    """The client behind the verbs of this module; of two threads that come first, one makes it."""
+    from headrace.client import Client
+
+    client: Client = globals().setdefault("_default", Client())
+    return client
+
+
+def __dir__() -> Sequence[str]:
+    return __all__

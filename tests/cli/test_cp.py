@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -77,8 +76,9 @@ class TestOneObject:
 
     def test_json_describes_the_copy(self, here: Here, tree: Path, tmp_path: Path) -> None:
         _, output, _ = here("cp", "--json", tree / "b.bin", tmp_path / "x")
-        record = json.loads(output)
+        record, report = map(json.loads, output.splitlines())
         assert (record["uri"], record["size"]) == (f"file://{tmp_path}/x", 2)
+        assert (report["objects"], report["bytes"], report["failures"]) == (1, 2, 0)
 
     def test_a_bucket_takes_the_last_name_and_gives_it_back(self, headrace: Program, bucket_uri: str, tree: Path, tmp_path: Path) -> None:
         assert headrace("cp", tree / "b.bin", bucket_uri).returncode == 0
@@ -212,35 +212,135 @@ class TestRecursive:
             f"file://{tree}/deep/er/d.txt -> file://{tmp_path}/one/er/d.txt",
         ]
         _, output, _ = here("cp", "-r", "--json", tree / "deep", tmp_path / "two")
-        assert {json.loads(line)["size"] for line in output.splitlines()} == {3, 4}
+        *records, report = map(json.loads, output.splitlines())
+        assert {record["size"] for record in records} == {3, 4}
+        assert report.keys() == {"objects", "bytes", "seconds", "rate", "failures"}
+        assert (report["objects"], report["bytes"], report["failures"]) == (2, 7, 0)
 
     def test_an_unreachable_service_is_given_up_at_once(self, headrace: Program, tree: Path, free_port: int) -> None:
-        options = ["--endpoint-url", f"http://127.0.0.1:{free_port}", "--anonymous", "--region", "r", "--max-attempts", "1", "-j", "1"]
+        options = ["--endpoint-url", f"http://127.0.0.1:{free_port}", "--anonymous", "--region", "r", "--max-attempts", "1"]
         finished = headrace("cp", "-r", tree, "s3://bucket/x", *options)
         assert finished.returncode == 5
         assert len(finished.stderr.splitlines()) == 2
 
 
-def test_progress_is_shown_on_a_terminal_only(program: list[str], tree: Path, tmp_path: Path) -> None:
-    words = [*program, "cp", "-r", str(tree)]
-    assert shown_on_terminal([*words, str(tmp_path / "one")]) != b""
-    assert shown_on_terminal([*words, str(tmp_path / "two"), "--quiet"]) == b""
+class TestSeveralSources:
+    def test_go_into_a_directory_under_their_names(self, here: Here, tree: Path, tmp_path: Path) -> None:
+        status, _, errors = here("cp", "-r", tree / "a.txt", tree / "deep", f"{tree}/deep/er/", f"{tmp_path}/to/")
+        assert (status, errors) == (0, "")
+        assert contents(tmp_path / "to") == {"a.txt": b"a", "deep/c.txt": b"ccc", "deep/er/d.txt": b"dddd", "d.txt": b"dddd"}
+
+    def test_need_a_directory(self, here: Here, tree: Path, tmp_path: Path) -> None:
+        for destination in (f"{tmp_path}/new", f"{tree}/b.bin", f"{tree}/b.bin/", "memory://bucket/new"):
+            status, _, errors = here("cp", tree / "a.txt", tree / "deep" / "c.txt", destination)
+            assert (status, errors.count("\n")) == (2, 1)
+        assert not (tmp_path / "new").exists()
+
+    def test_with_one_destination_are_refused_before_anything_is_copied(self, here: Here, tree: Path, tmp_path: Path) -> None:
+        (tree / "deep" / "a.txt").write_bytes(b"another")
+        for words in ([tree / "a.txt", tree / "deep" / "a.txt"], [f"{tree}/", f"{tree}/deep/"]):
+            status, _, errors = here("cp", "-r", *words, f"{tmp_path}/to/")
+            assert status == 2
+            assert f"{tree}/a.txt" in errors
+            assert f"{tree}/deep/a.txt" in errors
+            assert not (tmp_path / "to").exists()
+
+    def test_the_same_one_twice_is_one(self, here: Here, tree: Path, tmp_path: Path) -> None:
+        assert here("cp", tree / "a.txt", tree / "a.txt", f"{tmp_path}/to/") == (0, "", "")
+        assert contents(tmp_path / "to") == {"a.txt": b"a"}
+
+    def test_a_copy_over_what_is_to_be_copied_is_refused(self, here: Here, memory: str) -> None:
+        for key in ("x", "deep/x"):
+            api.put(f"{memory}/{key}", key.encode())
+        for command in ("cp", "mv"):
+            status, _, errors = here(command, "-r", f"{memory}/", f"{memory}/deep/")
+            assert status == 2
+            assert "source and a destination" in errors
+        assert api.read_bytes(f"{memory}/deep/x") == b"deep/x"
 
 
-def shown_on_terminal(command: list[str]) -> bytes:
-    """What a command writes to standard error, if that is a terminal."""
-    ours, theirs = pty.openpty()
-    with subprocess.Popen(command, stderr=theirs, stdout=subprocess.PIPE) as process:
-        os.close(theirs)
-        shown = b""
-        try:
-            while more := os.read(ours, 65536):
-                shown += more
-        except OSError:  # the other end is closed
-            pass
-        finally:
-            os.close(ours)
-        assert process.stdout is not None
-        assert process.stdout.read() == b""
-    assert process.returncode == 0
-    return shown
+class TestGlobs:
+    @pytest.mark.parametrize(
+        ("glob", "options", "expected"),
+        [
+            ("*.txt", [], ["a.txt"]),
+            ("**/*.txt", [], ["a.txt", "deep/c.txt", "deep/er/d.txt"]),
+            ("d*/?.txt", [], ["deep/c.txt"]),
+            ("d*", ["-r"], ["deep/c.txt", "deep/er/d.txt"]),
+            ("*", ["-r", "--exclude", "er/"], ["a.txt", "b.bin", "deep/c.txt"]),
+            ("*", ["-r", "--include", "*.bin", "-p", "^b"], ["b.bin"]),
+        ],
+    )
+    def test_what_they_match(
+        self, here: Here, memory: str, tree: Path, tmp_path: Path, glob: str, options: list[str], expected: list[str]
+    ) -> None:
+        assert here("cp", "-r", tree, memory)[0] == 0
+        for number, top in enumerate((str(tree), memory)):
+            assert here("cp", *options, f"{top}/{glob}", tmp_path / f"to{number}") == (0, "", "")
+            assert sorted(contents(tmp_path / f"to{number}")) == expected
+
+    def test_a_name_that_is_there_is_no_glob(self, here: Here, memory: str, tmp_path: Path) -> None:
+        for key in ("a*", "ab", "x[1]", "x1"):
+            api.put(f"{memory}/{key}", key.encode())
+        assert here("cp", f"{memory}/a*", f"{memory}/x[1]", f"{tmp_path}/to/") == (0, "", "")
+        assert here("cp", f"{tmp_path}/to/a*", f"{tmp_path}/to/x[1]", f"{memory}/back/") == (0, "", "")
+        assert contents(tmp_path / "to") == {"a*": b"a*", "x[1]": b"x[1]"}
+        assert [entry.uri.rpartition("/")[2] for entry in api.list(f"{memory}/back/")] == ["a*", "x[1]"]
+
+    def test_nothing_matched_is_not_found(self, here: Here, tree: Path, tmp_path: Path) -> None:
+        for glob in ("*.none", "de*", "nothing/*"):
+            status, _, errors = here("cp", f"{tree}/{glob}", tmp_path / "to")
+            assert (status, errors.count("\n")) == (3, 1)
+
+
+def test_a_dry_run_prints_the_plan(here: Here, tree: Path, tmp_path: Path) -> None:
+    status, output, _ = here("cp", "-r", "-n", tree / "deep", tmp_path / "to")
+    lines = [f"file://{tree}/deep/{name} -> file://{tmp_path}/to/{name}" for name in ("c.txt", "er/d.txt")]
+    assert (status, output.splitlines()) == (0, lines)
+    _, output, _ = here("cp", "-r", "-n", "--json", tree / "deep", tmp_path / "to")
+    assert json.loads(output.splitlines()[0]) == {
+        "source": f"file://{tree}/deep/c.txt",
+        "destination": f"file://{tmp_path}/to/c.txt",
+        "size": 3,
+    }
+    assert here("cp", "-n", "-", tmp_path / "to") == (0, f"- -> {tmp_path}/to\n", "")
+    assert not (tmp_path / "to").exists()
+
+
+def test_the_same_file_by_another_path_is_refused(here: Here, tree: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tree)
+    for command in ("cp", "mv"):
+        assert here(command, tree / "a.txt", tmp_path / "link" / "a.txt")[0] == 2
+        assert here(command, f"direct://{tree}/a.txt", tree / "a.txt")[0] == 2
+    assert (tree / "a.txt").read_bytes() == b"a"
+
+
+@pytest.mark.parametrize("key", ["x" * 256, "\N{GRINNING FACE}" * 64, "/".join(["d" * 200] * 21), ".headrace-1/x"])
+def test_a_key_that_no_file_can_have_is_refused_before_anything_is_written(here: Here, memory: str, tmp_path: Path, key: str) -> None:
+    for name in ("a", key):
+        api.put(f"{memory}/{name}", b"x")
+    status, _, errors = here("cp", "-r", memory, tmp_path / "to")
+    assert (status, errors.count("\n")) == (2, 1)
+    assert not (tmp_path / "to").exists()
+
+
+def test_a_failure_is_a_record_too(here: Here, memory: str, tmp_path: Path) -> None:
+    for key in ("a", "a/b"):
+        api.put(f"{memory}/{key}", key.encode())
+    status, output, errors = here("cp", "-r", "-j", "1", "--json", memory, tmp_path / "to")
+    done, failed, report = map(json.loads, output.splitlines())
+    assert (status, done["uri"]) == (1, f"file://{tmp_path}/to/a")
+    assert (failed["uri"], failed["source"]) == (f"file://{tmp_path}/to/a/b", f"{memory}/a/b")
+    assert failed["message"] in errors
+    assert (report["objects"], report["failures"]) == (1, 1)
+
+
+def test_links_are_followed(here: Here, tree: Path, tmp_path: Path) -> None:
+    (tree / "link").symlink_to("a.txt")
+    (tree / "deep" / "round").symlink_to("..")
+    (tree / "broken").symlink_to("nowhere")
+    assert here("cp", "-r", tree, tmp_path / "to") == (0, "", "")
+    copied = contents(tmp_path / "to")
+    assert copied["link"] == b"a"
+    assert sorted(copied) == ["a.txt", "b.bin", "deep/c.txt", "deep/er/d.txt", "link"]
+    assert not (tmp_path / "to" / "link").is_symlink()

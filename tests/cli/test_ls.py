@@ -85,6 +85,27 @@ def test_count_gives_objects_and_bytes(here: Here, tree: Path) -> None:
     assert (status, json.loads(output)) == (0, {"objects": 4, "bytes": 10})
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["{}/*.txt"], ["a.txt"]),
+        (["{}/*"], ["a.txt", "b.bin", "deep/"]),
+        (["{}/*/*.txt"], ["deep/c.txt"]),
+        (["-r", "{}/d*"], ["deep/c.txt", "deep/er/d.txt"]),
+        (["{}", "--exclude", "deep/"], ["a.txt", "b.bin"]),
+        (["{}", "--include", "*.bin"], ["b.bin", "deep/"]),
+        (["{}", "-p", "nothing"], ["deep/"]),
+        (["-r", "{}", "--exclude", "er", "--include", "*.txt"], ["a.txt", "deep/c.txt"]),
+        (["{}/deep", "{}/a"], ["deep/c.txt", "deep/er/", "a.txt"]),
+        (["{}/*.none"], []),
+    ],
+)
+def test_globs_and_what_is_left_out(here: Here, tree: Path, words: list[str], expected: list[str]) -> None:
+    status, output, errors = here("ls", *(word.format(tree) for word in words))
+    assert (status, errors) == (0, "")
+    assert uris(output) == [f"file://{tree}/{name}" for name in expected]
+
+
 def test_names_come_out_as_the_bytes_they_are(headrace: Program, tmp_path: Path) -> None:
     names = [b"plain", b"sp ace", b"caf\xc3\xa9", b"not-utf8-\xff", b"percent%41"]
     for name in names:

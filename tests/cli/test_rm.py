@@ -91,3 +91,69 @@ def test_a_directory_needs_recursive(here: Here, tree: Path) -> None:
 def test_a_pattern_without_recursive_is_refused(here: Here, objects: str) -> None:
     assert here("rm", "-p", "x", f"{objects}/z")[0] == 2
     assert "z" in left(objects)
+
+
+def chosen(here: Here, *words: str | Path) -> list[str]:
+    """What a dry run says, after checking that it deletes just that."""
+    status, output, errors = here("rm", "--dry-run", *words)
+    assert (status, errors) == (0, "")
+    uris = [line.split("\t")[2] for line in output.splitlines()]
+    assert here("rm", *words) == (0, f"{len(uris)} object{'' if len(uris) == 1 else 's'} deleted\n", "")
+    return uris
+
+
+@pytest.mark.parametrize(
+    ("words", "gone"),
+    [
+        (["{}/a*"], ["ab"]),
+        (["-r", "{}/a*"], ["a/b", "a/c", "a/d/e", "ab"]),
+        (["{}/a/?", "{}/z"], ["a/b", "a/c", "z"]),
+        (["-r", "--include", "[bc]", "{}/a"], ["a/b", "a/c"]),
+        (["-r", "--exclude", "d/", "{}/a/"], ["a/b", "a/c"]),
+        (["{}/nothing*"], []),
+        (["{}/*"], ["ab", "z"]),
+    ],
+)
+def test_globs_and_what_is_left_out(here: Here, objects: str, words: list[str], gone: list[str]) -> None:
+    before = left(objects)
+    assert chosen(here, *(word.format(objects) for word in words)) == [f"{objects}/{key}" for key in gone]
+    assert left(objects) == [key for key in before if key not in gone]
+
+
+def test_a_glob_for_everything_needs_the_same_word(here: Here, objects: str) -> None:
+    for glob in ("*", "**"):
+        status, output, errors = here("rm", "-r", f"{objects}/{glob}")
+        assert (status, output, errors.count("\n")) == (2, "", 1)
+    assert len(left(objects)) == 5
+    assert here("rm", "-r", "--bucket", f"{objects}/*")[1] == "5 objects deleted\n"
+
+
+def test_an_object_whose_name_looks_like_a_glob(here: Here, objects: str) -> None:
+    api.put(f"{objects}/a*", b"x")
+    assert chosen(here, f"{objects}/a*") == [f"{objects}/a*"]
+    assert "ab" in left(objects)
+
+
+def test_a_link_goes_and_not_what_it_leads_to(here: Here, tree: Path, tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "precious").write_bytes(b"x")
+    (tree / "deep" / "to-directory").symlink_to(tmp_path / "kept")
+    (tree / "deep" / "to-nowhere").symlink_to("nowhere")
+    assert chosen(here, "-r", tree / "deep") == [
+        f"file://{tree}/deep/{name}" for name in ("c.txt", "er/d.txt", "to-directory", "to-nowhere")
+    ]
+    assert not (tree / "deep").exists()
+    assert (tmp_path / "kept" / "precious").exists()
+
+
+@pytest.mark.parametrize("uri", ["/", "file:///", "/*", "file:///**"])
+def test_a_whole_file_system_is_refused(here: Here, uri: str) -> None:
+    status, output, errors = here("rm", "-r", "--bucket", "--dry-run", uri)
+    assert (status, output, errors.count("\n")) == (2, "", 1)
+
+
+def test_more_than_a_page(here: Here, tmp_path: Path) -> None:
+    for number in range(2100):
+        (tmp_path / f"{number}").touch()
+    assert here("rm", "-r", "--exclude", "7", tmp_path) == (0, "2,099 objects deleted\n", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["7"]

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
+import secrets
+from pathlib import Path
 
 import pytest
 
+import headrace
 from headrace.backends.protocol import WriteOptions
 from headrace.errors import ObjectChanged
 from headrace.http.messages import Request
 from headrace.stores.store import Store
 from headrace.testing.contract.stepping import Answer, Script
+from headrace.testing.servers import Server
+from headrace.transfer import copying
+from headrace.transfer.session import Session
 from headrace.uri import Location
 
 SOURCE, COPY = Location("s3", "bucket", "source"), Location("s3", "bucket", "copy")
@@ -49,3 +55,40 @@ def test_a_large_object_that_is_replaced_meanwhile(store: Store) -> None:
     with pytest.raises(ObjectChanged):
         script.run(store.copy(SOURCE, COPY, WriteOptions()))
     assert (script.requests[-1].method, script.requests[-1].target) == ("DELETE", "/bucket/copy?uploadId=id")
+
+
+def test_a_size_that_is_known_spares_a_request() -> None:
+    session = Session({"endpoint_url": "http://service", "region": "r", "anonymous": True})
+    for expected, methods in ((3, ["GET"]), (None, ["HEAD", "GET"])):
+        script = Script(server=lambda _: Answer(headers={"content-length": "3", "content-type": "text/x", "etag": '"v"'}, body=b"abc"))
+        info = script.run(copying.copy(session, "s3://bucket/key", "memory://copying/key", expected_size=expected))
+        assert [request.method for request in script.requests] == methods
+        assert (info.size, headrace.stat("memory://copying/key").content_type) == (3, "text/x")
+
+
+def test_what_moves_is_told_as_it_moves(nginx: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket = f"test-{secrets.token_hex(6)}"
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", nginx.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", nginx.secret_key)
+    session = Session({"endpoint_url": nginx.endpoint, "region": "us-east-1", "multipart_threshold": 1 << 20, "part_size": "5MiB"})
+    with headrace.Client(**session.arguments) as client:
+        client.create_container(f"s3://{bucket}")
+    data = bytes(range(256)) * (48 << 10)
+    (tmp_path / "file").write_bytes(data)
+    up: list[int] = []
+    session.run(copying.copy(session, f"{tmp_path}/file", f"s3://{bucket}/key", moved=up.append))
+    # The size is no longer what the listing said.
+    down: list[int] = []
+    session.run(copying.copy(session, f"s3://{bucket}/key", f"{tmp_path}/back", expected_size=2 << 20, moved=down.append))
+    session.close()
+    assert sorted(up) == sorted(down) == [2 << 20, 5 << 20, 5 << 20]
+    assert (tmp_path / "back").read_bytes() == data
+
+
+@pytest.mark.parametrize("alias", ["direct://{}/real/x", "{}/link/x"])
+def test_a_file_that_is_moved_onto_itself_stays(tmp_path: Path, alias: str) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "real" / "x").write_bytes(b"all there is")
+    headrace.move(alias.format(tmp_path), f"file://{tmp_path}/real/x")
+    assert (tmp_path / "real" / "x").read_bytes() == b"all there is"

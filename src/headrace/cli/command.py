@@ -8,30 +8,58 @@ import logging
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
+from typer.core import TyperCommand
 
 from headrace.cli.exits import end_with
-from headrace.client import Client
+from headrace.cli.help import CommandHelp
+from headrace.cli.terminal import draws
 from headrace.config import SPECS
-from headrace.config.kinds import Choice, Count, Endpoint, FilePath, Flag, Name, ProxyServer, Seconds, Size
+from headrace.config.kinds import Choice, Count, Endpoint, Endpoints, FilePath, Flag, Name, ProxyServer, RegionName, Seconds, Size
 from headrace.config.options import interpret
 
-__all__ = ["Invocation", "JSONLines", "Pattern", "Recursive", "add_command"]
+if TYPE_CHECKING:
+    from headrace.client import Client
 
-Recursive: TypeAlias = Annotated[bool, typer.Option("--recursive", "-r", help="Everything below the URI.")]
+__all__ = ["CONTEXT", "DryRun", "Exclude", "Include", "Invocation", "JSONLines", "Jobs", "Pattern", "Recursive", "make_command"]
+
+Recursive: TypeAlias = Annotated[bool, typer.Option("--recursive", "-r", help="Everything below prefixes and directories.")]
 Pattern: TypeAlias = Annotated[
     str | None, typer.Option("--pattern", "-p", metavar="REGEX", help="Only where this is found in the path below the URI.")
 ]
+Include: TypeAlias = Annotated[
+    list[str] | None, typer.Option("--include", metavar="GLOB", help="Only what this matches, such as '*.npz'; may be repeated.")
+]
+Exclude: TypeAlias = Annotated[
+    list[str] | None, typer.Option("--exclude", metavar="GLOB", help="Not what this matches, such as tmp/; may be repeated, and prevails.")
+]
+Jobs: TypeAlias = Annotated[int, typer.Option("--jobs", "-j", min=1, metavar="N", help="Objects in flight at the same time (16).")]
+DryRun: TypeAlias = Annotated[bool, typer.Option("--dry-run", "-n", help="Print what would be done, and do nothing.")]
 JSONLines: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 
+CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
+
 _Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no counts.")]
-_Verbosity: TypeAlias = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say what is done; twice: debug.", metavar="")]
+_Verbosity: TypeAlias = Annotated[
+    int, typer.Option("--verbose", "-v", count=True, help="Say what is done; -vv: everything, for debugging.")
+]
 _SHARED: Mapping[str, tuple[object, object]] = {"quiet": (_Quiet, False), "verbosity": (_Verbosity, 0)}
 
 _PANEL = "Client options (also HEADRACE_<NAME> in the environment)"
-_METAVARS = {Count: "N", Endpoint: "URL", FilePath: "FILE", Name: "NAME", ProxyServer: "URL", Seconds: "SECONDS", Size: "SIZE"}
+_METAVARS = {
+    Choice: "WORD",
+    Count: "N",
+    Endpoint: "URL",
+    Endpoints: "URLS",
+    FilePath: "FILE",
+    Name: "NAME",
+    ProxyServer: "URL",
+    RegionName: "NAME",
+    Seconds: "SECONDS",
+    Size: "SIZE",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +79,7 @@ class Invocation:
     @property
     def shows_progress(self) -> bool:
         """Whether anybody would see it."""
-        return not self.quiet and sys.stderr.isatty()
+        return not self.quiet and draws(sys.stderr)
 
     def client(self) -> Client:
         """A client with the given options.
@@ -59,10 +87,12 @@ class Invocation:
         Raises:
             InvalidOption: one of them is not accepted.
         """
+        from headrace.client import Client
+
         return Client(**self.options)
 
 
-def add_command(application: typer.Typer, function: Callable[..., None]) -> None:
+def make_command(function: Callable[..., None]) -> Any:
     """Make a command of a function: its parameters after the first, the `Invocation`, are the command's own arguments."""
     _invocation, *own = inspect.signature(function, eval_str=True).parameters.values()
 
@@ -82,7 +112,13 @@ def add_command(application: typer.Typer, function: Callable[..., None]) -> None
     shared = [_parameter(name, kind, default) for name, (kind, default) in _SHARED.items()]
     run.__signature__ = inspect.Signature([*own, *shared, *_CLIENT_PARAMETERS.values()])  # type: ignore[attr-defined]
     run.__annotations__ = {}
-    application.command()(run)
+    single = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    single.command(cls=_Command, context_settings=CONTEXT)(run)
+    return typer.main.get_command(single)
+
+
+class _Command(CommandHelp, TyperCommand):
+    pass
 
 
 def _parameter(name: str, annotation: object, default: object) -> inspect.Parameter:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 
+from headrace.errors import InvalidURI
 from headrace.uri import Location, parse
 
-__all__ = ["as_listed", "as_prefix", "is_directory", "is_file", "is_local", "locate"]
+__all__ = ["as_listed", "as_prefix", "bucket_named", "is_directory", "is_file", "is_local", "locate"]
 
 
 def locate(word: str) -> Location:
@@ -46,3 +47,15 @@ def as_prefix(location: Location) -> Location:
 def as_listed(location: Location) -> Location:
     """The prefix that ``ls`` lists: a directory means what is in it, another prefix is taken literally."""
     return as_prefix(location) if is_directory(location) else location
+
+
+def bucket_named(word: str) -> Location:
+    """The bucket or directory that a word names.
+
+    Raises:
+        InvalidURI: it names an object, or nothing.
+    """
+    location = locate(word)
+    if not is_local(location) and (location.key or not location.container):
+        raise InvalidURI("this names no bucket", uri=location.uri, hint=f"Write {location.scheme}://bucket.")
+    return location

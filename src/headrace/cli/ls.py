@@ -2,46 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Annotated
 
 import typer
 
-from headrace.cli.command import Invocation, JSONLines, Pattern, Recursive
+from headrace.cli.command import Exclude, Include, Invocation, JSONLines, Pattern, Recursive
 from headrace.cli.locations import as_listed, locate
 from headrace.cli.printing import Entry, as_json, counted, human_size, print_entries
 from headrace.cli.progress import Progress
-from headrace.models import ObjectInfo
+from headrace.cli.selection import Selection
+from headrace.cli.sources import pages, scope_of
+from headrace.http.effects import Operation
+from headrace.models import ObjectInfo, Prefix
+from headrace.transfer.session import Session
 
 __all__ = ["ls"]
 
 
 def ls(
     invocation: Invocation,
-    uri: Annotated[str, typer.Argument(metavar="URI", help="A prefix, taken literally; a local directory; s3:// for the buckets.")],
+    uris: Annotated[
+        list[str], typer.Argument(metavar="URI...", help="A prefix, taken literally; a directory; a glob; s3:// for the buckets.")
+    ],
     *,
     recursive: Recursive = False,
-    count: Annotated[bool, typer.Option("--count", "-c", help="Print only the number of objects and of their bytes.")] = False,
+    count: Annotated[bool, typer.Option("--count", "-c", help="Print only how many objects there are, and bytes in them.")] = False,
     pattern: Pattern = None,
+    include: Include = None,
+    exclude: Exclude = None,
     json: JSONLines = False,
 ) -> None:
-    """List objects with their sizes and times."""
-    location = locate(uri)
-    with invocation.client() as client:
-        entries: Iterable[Entry]
-        if location.container or location.key:
-            entries = client.list(as_listed(location).uri, recursive=recursive, pattern=pattern)
-        else:
-            entries = client.list_containers(location.uri)
+    """List objects with their sizes and times.
+
+    Into a file or a pipe: size in bytes, time in UTC, and URI, with tabs between them.
+    """
+    selection = Selection.of(pattern, include, exclude)
+    session = Session(invocation.options)
+    try:
+        entries = chain.from_iterable([_entries(session, word, selection, recursive=recursive) for word in uris])
         if count:
             _print_count(entries, invocation, as_record=json)
         else:
             print_entries(entries, as_records=json)
+    finally:
+        session.close()
+
+
+def _entries(session: Session, word: str, selection: Selection, *, recursive: bool) -> Iterator[Entry]:
+    location = locate(word)
+    if not location.container and not location.key:
+        containers: Operation[Sequence[Entry]] = session.stores.of(location).list_containers(location)
+        yield from session.run(containers)
+        return
+    scope = session.run(scope_of(session, location, as_listed(location)))
+    wanted = re.compile(selection.regex(scope.regex(below=recursive)) or "")
+    # What is folded cannot be found by what is in it.
+    wanted_prefixes = re.compile(selection.without_inclusions().regex(scope.regex(below=True)) or "")
+    for page in pages(session, scope, recursive=recursive):
+        for entry in session.run(page):
+            if (wanted_prefixes if isinstance(entry, Prefix) else wanted).search(scope.path_of(entry)):
+                yield entry
 
 
 def _print_count(entries: Iterable[Entry], invocation: Invocation, *, as_record: bool) -> None:
     objects = size = 0
-    with Progress(shown=invocation.shows_progress) as progress:
+    with Progress(drawn=invocation.shows_progress, lines=bool(invocation.verbosity)) as progress:
         for entry in entries:
             if isinstance(entry, ObjectInfo):
                 objects += 1

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from headrace.models import BucketInfo, ObjectInfo, Prefix
 
-__all__ = ["Entry", "as_json", "as_line", "counted", "human_size", "print_entries", "printable"]
+__all__ = ["Entry", "as_json", "as_line", "counted", "human_size", "keep_odd_names", "print_entries", "printable"]
 
 Entry: TypeAlias = ObjectInfo | Prefix | BucketInfo
 
@@ -36,16 +36,20 @@ def human_size(size: float) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """A number of things: ``"1 object"``, ``"2 objects"``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    """A number of things: ``"1 object"``, ``"2,000 objects"``."""
+    return f"{number} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def keep_odd_names() -> None:
+    """From now on print a file's name, which is bytes and not always text, as it was read."""
+    sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
 
 
 def print_entries(entries: Iterable[Entry], *, as_records: bool) -> None:
     """Print a listing as it comes: a line of JSON for each entry, or of text."""
     terminal = sys.stdout.isatty()
     line: Callable[[Entry], str] = as_json if as_records else lambda entry: as_line(entry, for_terminal=terminal)
-    # A file's name is bytes, and not always text: it is written as it was read.
-    sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
+    keep_odd_names()
     for entry in entries:
         print(line(entry))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 from headrace.backends.protocol import Allocate, Fetched, Landing, Part, Upload, WriteOptions, allocate_fresh
 from headrace.errors import ObjectChanged
@@ -16,34 +17,61 @@ from headrace.transfer.session import Session
 from headrace.transfer.writing import part_size_for, publish, store_body
 from headrace.uri import URI, Location
 
-__all__ = ["copy", "move"]
+__all__ = ["Moved", "copy", "move"]
+
+Moved: TypeAlias = Callable[[int], object]
+"""Is told of so many more bytes that have arrived."""
 
 _PARTS_AT_ONCE = 4
 
 
-def copy(session: Session, source: URI, destination: URI) -> Operation[ObjectInfo]:
-    """Copy one object; content type and metadata are kept where the destination can hold them."""
+def copy(
+    session: Session, source: URI, destination: URI, *, expected_size: int | None = None, moved: Moved | None = None
+) -> Operation[ObjectInfo]:
+    """Copy one object; content type and metadata are kept where the destination can hold them.
+
+    Args:
+        session: has the stores.
+        source: what to copy.
+        destination: its new name.
+        expected_size: bytes, as a listing says: a small object is then read without asking for its size before.
+        moved: is told of each part of an object that is copied in parts; what it was not told of when the copy is done has arrived too.
+    """
     from_store, from_location = session.locate_object(source)
     to_store, to_location = session.locate_object(destination)
     if from_store is to_store:
         return (yield from from_store.copy(from_location, to_location, WriteOptions()))
     if from_location.scheme == "file" and to_store.uses_http:
-        return (yield from _send_file(session, from_store, from_location, to_store, to_location))
-    info: ObjectInfo = yield from from_store.head(from_location)
-    options = _kept(info, to_store)
-    if info.size < session.write_plan.threshold:
-        fetched: Fetched = yield from from_store.get(from_location, Landing(_of_size(info) if from_store.uses_http else None))
-        return (yield from to_store.put(to_location, [fetched.data], options))
-    return (yield from _stream(session, from_store, from_location, to_store, to_location, info, options))
+        return (yield from _send_file(session, from_store, from_location, to_store, to_location, moved))
+    threshold = session.write_plan.threshold
+    info: ObjectInfo | None = None
+    if expected_size is None or expected_size >= threshold:
+        info = yield from from_store.head(from_location)
+        if info.size >= threshold:
+            options = _kept(info, to_store)
+            return (yield from _stream(session, from_store, from_location, to_store, to_location, info, options, moved))
+    allocate = _of_size(info) if info else _of_less_than(threshold)
+    fetched: Fetched = yield from from_store.get(from_location, Landing(allocate if from_store.uses_http else None))
+    return (yield from to_store.put(to_location, [fetched.data], _kept(fetched.info, to_store)))
 
 
-def move(session: Session, source: URI, destination: URI) -> Operation[ObjectInfo]:
+def move(
+    session: Session, source: URI, destination: URI, *, expected_size: int | None = None, moved: Moved | None = None
+) -> Operation[ObjectInfo]:
     """Copy, then delete the source; if the copy fails, the source is untouched."""
-    info = yield from copy(session, source, destination)
+    info = yield from copy(session, source, destination, expected_size=expected_size, moved=moved)
     store, location = session.locate_object(source)
-    if location.uri != info.uri:
+    _, new_location = session.locate_object(destination)
+    if location.uri != new_location.uri and not (yield Call(functools.partial(_are_one_file, location, new_location))):
         yield from store.delete(location)
     return info
+
+
+def _are_one_file(one: Location, other: Location) -> bool:
+    """Whether two paths lead to one file, as those through a link to its directory do."""
+    if not {one.scheme, other.scheme} <= {"file", "direct"}:
+        return False
+    return os.path.samefile(one.key, other.key)
 
 
 def _of_size(info: ObjectInfo) -> Allocate:
@@ -57,19 +85,32 @@ def _of_size(info: ObjectInfo) -> Allocate:
     return allocate
 
 
+def _of_less_than(limit: int) -> Allocate:
+    """Memory for an object that a listing said to be small, unless a large one has taken its place."""
+
+    def allocate(found: ObjectInfo, start: int, length: int) -> memoryview:
+        if length >= limit:
+            raise ObjectChanged(f"the object has {length} bytes, far more than when it was listed")
+        return allocate_fresh(found, start, length)
+
+    return allocate
+
+
 def _kept(info: ObjectInfo, to_store: Store) -> WriteOptions:
     if to_store.scheme in ("file", "direct"):
         return WriteOptions()
     return WriteOptions(content_type=info.content_type, metadata=dict(info.metadata))
 
 
-def _send_file(session: Session, from_store: Store, source: Location, to_store: Store, destination: Location) -> Operation[ObjectInfo]:
+def _send_file(
+    session: Session, from_store: Store, source: Location, to_store: Store, destination: Location, moved: Moved | None
+) -> Operation[ObjectInfo]:
     """Upload a file without reading it into memory: the kernel sends it."""
     info: ObjectInfo = yield from from_store.head(source)
     descriptor: int = yield Call(functools.partial(os.open, source.key, os.O_RDONLY | os.O_CLOEXEC))
     try:
         body = FileRange(descriptor, 0, info.size)
-        result: ObjectInfo = yield from store_body(to_store, destination, body, WriteOptions(), session.write_plan)
+        result: ObjectInfo = yield from store_body(to_store, destination, body, WriteOptions(), session.write_plan, moved)
     finally:
         os.close(descriptor)
     after: ObjectInfo = yield from from_store.head(source)
@@ -86,6 +127,7 @@ def _stream(
     destination: Location,
     info: ObjectInfo,
     options: WriteOptions,
+    moved: Moved | None,
 ) -> Operation[ObjectInfo]:
     """Ranges of the source are the parts of the destination; at most a few are in memory."""
     part_size = part_size_for(to_store, info.size, session.write_plan.part_size)
@@ -93,7 +135,10 @@ def _stream(
     def part(upload: Upload, number: int, start: int) -> Operation[Part]:
         length = min(part_size, info.size - start)
         fetched: Fetched = yield from from_store.get(source, Landing(), start=start, length=length, if_match=info.etag)
-        return (yield from to_store.put_part(upload, number, start, [fetched.data]))
+        written: Part = yield from to_store.put_part(upload, number, start, [fetched.data])
+        if moved is not None:
+            moved(length)
+        return written
 
     def parts(upload: Upload) -> Iterator[Operation[Part]]:
         return (part(upload, number, start) for number, start in enumerate(range(0, info.size, part_size), start=1))

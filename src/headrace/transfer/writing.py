@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from headrace.backends.protocol import Body, Part, Upload, WriteOptions
@@ -44,18 +44,33 @@ def part_size_for(store: Store, size: int, wanted: int) -> int:
 
 
 def store_body(
-    store: Store, location: Location, body: memoryview | FileRange, options: WriteOptions, plan: WritePlan
+    store: Store,
+    location: Location,
+    body: memoryview | FileRange,
+    options: WriteOptions,
+    plan: WritePlan,
+    moved: Callable[[int], object] | None = None,
 ) -> Operation[ObjectInfo]:
-    """Write an object; what is large goes in parallel parts. On any failure the parts are removed and nothing is visible."""
+    """Write an object; what is large goes in parallel parts, and ``moved`` is told the bytes of each that is there.
+
+    On any failure the parts are removed and nothing is visible.
+    """
     size = body.length if isinstance(body, FileRange) else body.nbytes
     if not store.uses_http or size < plan.threshold:
         return (yield from store.put(location, [body], options))
 
     def run(upload: Upload) -> Operation[ObjectInfo]:
-        parts: list[Part] = yield Parallel(_parts(store, upload, body, size, plan), plan.at_once)
+        parts: list[Part] = yield Parallel((_told(part, moved) for part in _parts(store, upload, body, size, plan)), plan.at_once)
         return (yield from publish(store, upload, parts, size, options))
 
     return (yield from with_undo(store.start_upload(location, options), run, store.abort_upload))
+
+
+def _told(operation: Operation[Part], moved: Callable[[int], object] | None) -> Operation[Part]:
+    part = yield from operation
+    if moved is not None:
+        moved(part.size)
+    return part
 
 
 def publish(store: Store, upload: Upload, parts: Sequence[Part], size: int, options: WriteOptions) -> Operation[ObjectInfo]:

@@ -79,7 +79,7 @@ _BY_STATUS: Mapping[int, type[HeadraceError]] = {
 }
 
 _HINTS: Mapping[str, str] = {
-    "NoSuchBucket": "Create it with create_container(), or check the endpoint and the spelling.",
+    "NoSuchBucket": "Create the bucket first, or check the endpoint and the spelling.",
     "SignatureDoesNotMatch": "The secret key is wrong, or something on the way changes the request.",
     "InvalidAccessKeyId": "The service does not know this access key.",
     "ExpiredToken": "The session has ended and no newer credentials were found.",
