@@ -92,7 +92,7 @@ MEDIUM = Objects(prefix="medium/", count=128, size=8 * MIB, distinct=128)
 LARGE = Objects(prefix="large/", count=4, size=256 * MIB, distinct=4)
 ONE_LARGE = Objects(prefix="large/", count=1, size=256 * MIB, distinct=1)
 
-TINY = Objects(prefix="tiny/", count=5_000, size=16 * KIB, distinct=5_000)
+TINY = Objects(prefix="tiny/", count=2_000, size=16 * KIB, distinct=2_000)
 
 DISTANT = Link(round_trip=0.02, rate=125e6)
 
@@ -105,7 +105,7 @@ def _small_repeated(count: int) -> Objects:
 
 
 def _distant(name: str, verb: Literal["get", "get_many"], objects: Objects, goal: Goal) -> Workload:
-    return Workload(name=name, verb=verb, objects=objects, libraries=READERS, link=DISTANT, goal=goal)
+    return Workload(name=name, verb=verb, objects=objects, libraries=READERS, link=DISTANT, rounds=2, goal=goal)
 
 
 def _memory(name: str, verb: Literal["get", "get_many"], objects: Objects, goal: Goal) -> Workload:
