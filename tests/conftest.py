@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
@@ -20,6 +21,11 @@ SERVERS_REQUIRED = os.environ.get("CI") == "true" or os.environ.get("HEADRACE_TE
 # Whatever these say on a developer's machine, it is not what the tests mean.
 FOREIGN_PREFIXES = ("AWS_", "AZURE_", "GOOGLE_", "HEADRACE_", "SSL_CERT_", "STORAGE_EMULATOR_")
 FOREIGN_NAMES = {"ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"}
+
+# A shell lets what it runs in the background ignore these, and so would the programs that tests interrupt.
+for _signal, _usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL), (signal.SIGTERM, signal.SIG_DFL)):
+    if signal.getsignal(_signal) is signal.SIG_IGN:
+        signal.signal(_signal, _usual)
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("headrace", deadline=None)
