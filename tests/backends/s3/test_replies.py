@@ -194,7 +194,7 @@ def test_conditions_of_writes(backend: S3Backend, status: int, options: WriteOpt
 
 def test_a_bucket_that_is_missing_is_no_condition(backend: S3Backend) -> None:
     answer = Answer(status=404, body=error_document("NoSuchBucket"))
-    with pytest.raises(NotFound, match="create_container"):
+    with pytest.raises(NotFound, match="Create the bucket first"):
         Script(answer).run(backend.put(PLACE, BODY, WriteOptions(if_match='"v"')))
 
 
