@@ -30,6 +30,7 @@ __all__ = ["BlockingTransport", "Connection", "Lane", "Settings"]
 
 _RECEIVE_AT_ONCE = 4 << 20
 _WAKE_AT = 512 << 10
+_FAST = 100e6  # bytes a second, on one connection
 # Linux alone keeps a receive window that is large enough for the mark (tcp_set_rcvlowat).
 _WAKES_LATE = sys.platform == "linux"
 _SEND_AT_ONCE = 1 << 20
@@ -46,6 +47,7 @@ class Connection:
     """
 
     __slots__ = (
+        "_is_fast",
         "_is_tls",
         "_readable",
         "_scratch",
@@ -67,6 +69,7 @@ class Connection:
         self._scratch = scratch()
         self._stall_timeout = stall_timeout
         self._unsent = 0
+        self._is_fast = False
         self._is_tls = isinstance(sock, ssl.SSLSocket)
         if self._is_tls:
             sock.settimeout(stall_timeout)
@@ -240,10 +243,21 @@ class Connection:
 
     def _receive_body(self, buffer: memoryview) -> int:
         """Let the kernel fill a body's memory, without waking Python for every segment; at the time limit it gives what has come."""
-        if not _WAKES_LATE or len(buffer) < 2 * _WAKE_AT:
-            return self.socket.recv_into(buffer, min(len(buffer), _RECEIVE_AT_ONCE), socket.MSG_WAITALL)
-        # Inside that call it would still wake this thread for every segment, to copy it. It can wait until more has come, but not for
-        # more than will come: the end of the body is received as above.
+        begun = time.monotonic()
+        if self._is_fast and _WAKES_LATE and len(buffer) >= 2 * _WAKE_AT:
+            count = self._receive_late(buffer)
+        else:
+            count = self.socket.recv_into(buffer, min(len(buffer), _RECEIVE_AT_ONCE), socket.MSG_WAITALL)
+        if count >= _WAKE_AT:
+            self._is_fast = count > _FAST * (time.monotonic() - begun)
+        return count
+
+    def _receive_late(self, buffer: memoryview) -> int:
+        """Inside that call the kernel wakes this thread for every segment, to copy it: let it wait until more has come.
+
+        But not for more than will come: the end of a body is received without. And not where bytes come slowly: the receive window
+        grows as they are copied, and a long link would not be filled.
+        """
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, _WAKE_AT)
         try:
             return self.socket.recv_into(buffer, min(len(buffer) - _WAKE_AT, _RECEIVE_AT_ONCE), socket.MSG_WAITALL)
