@@ -121,14 +121,14 @@ def test_a_pool_of_processes(slow_client: Client, slow: Throttle, uris: list[str
 
 def test_the_default_client_in_a_forked_child(options: dict[str, Any], uris: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADRACE_ENDPOINT_URL", options["endpoint_url"])
-    monkeypatch.setattr(headrace._default, "_opened", None)
+    monkeypatch.setattr(headrace.get.__self__, "_opened", None)
     assert len(list(headrace.get_many(uris))) == len(uris)
 
     def work() -> bool:
         return headrace.read_bytes(uris[0]) == uris[0].encode() and len(list(headrace.get_many(uris))) == len(uris)
 
     assert in_children(work, WORKERS) == [0] * WORKERS
-    headrace._default.close()
+    headrace.get.__self__.close()
 
 
 def test_a_fork_while_another_thread_uses_headrace_for_the_first_time(options: dict[str, Any], uris: list[str]) -> None:

@@ -19,6 +19,7 @@ __all__ = ["Crew", "run_abreast", "run_blocking"]
 T = TypeVar("T")
 
 _IDLE_SECONDS = 60.0
+_LOOK_UP_SECONDS = 0.5
 
 
 def run_blocking(operation: Operation[T], transport: BlockingTransport, crew: Crew, lane: Lane | None = None) -> T:
@@ -295,7 +296,8 @@ class _Group:
     def _wait(self) -> None:
         with self._changed:
             while self._lanes:
-                self._changed.wait()
+                # Not without end: a signal that comes just before a wait begins does not end it.
+                self._changed.wait(_LOOK_UP_SECONDS)
 
     def _cancel(self) -> None:
         self._fail(Cancelled())

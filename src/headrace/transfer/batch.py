@@ -7,6 +7,7 @@ operation goes to, and how many are in flight, is judged by the sizes seen so fa
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import queue
 import sys
@@ -33,6 +34,7 @@ _FIRST = 8
 _CHUNK = 16
 _DEFAULT_BUDGET = 256 << 20
 _NO_LIMIT = sys.maxsize
+_LOOK_UP_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +221,10 @@ def _next_items(here: _AnyEngine | None, delivered: queue.SimpleQueue[list[Item]
     """What others have delivered; else what this thread can do itself; else wait."""
     if isinstance(here, CallerEngine) and delivered.empty() and (items := here.work()):
         return items
-    return delivered.get()
+    while True:
+        # A signal that comes just before the wait begins does not end it: Python would raise Ctrl-C only when the next item is there.
+        with contextlib.suppress(queue.Empty):
+            return delivered.get(timeout=_LOOK_UP_SECONDS)
 
 
 def _draw(window: _Window[Input], source: Iterator[tuple[int, Input]]) -> dict[type[_AnyEngine], list[tuple[int, Input]]]:

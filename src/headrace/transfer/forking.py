@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import _imp
 import os
 import sys
 import threading
 import time
 from types import FrameType
 
-__all__ = ["wait_for_imports"]
+__all__ = ["register"]
 
 _PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _IMPORTLIB = "<frozen importlib"
@@ -16,16 +17,24 @@ _SECONDS = 10.0
 _BETWEEN_LOOKS = 1e-3
 
 
-def wait_for_imports() -> None:
-    """Wait, a few seconds at most, until no other thread is importing what headrace loads when it is first needed.
+def register() -> None:
+    """From now on, let a fork wait until no other thread is importing what headrace loads when it is first needed."""
+    os.register_at_fork(before=_hold_imports, after_in_parent=_imp.release_lock, after_in_child=_imp.release_lock)
+
+
+def _hold_imports() -> None:
+    """Wait, a few seconds at most, for the imports of other threads, and hold the lock that each import begins with.
 
     A child that is forked meanwhile waits for ever when it needs the same module: the thread that loads it, and holds its lock, is not
-    in the child.
+    in the child. Forking itself takes this lock too, and may do so once more.
     """
     own, deadline = threading.get_ident(), time.monotonic() + _SECONDS
-    while any(_imports_for_us(frame) for thread, frame in sys._current_frames().items() if thread != own):
-        if time.monotonic() > deadline:
+    while True:
+        _imp.acquire_lock()
+        importing = any(_imports_for_us(frame) for thread, frame in sys._current_frames().items() if thread != own)
+        if not importing or time.monotonic() > deadline:
             return
+        _imp.release_lock()
         time.sleep(_BETWEEN_LOOKS)
 
 

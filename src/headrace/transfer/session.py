@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import logging
-import os
 import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,7 +16,7 @@ from headrace.http.crew import Crew, run_blocking
 from headrace.http.effects import Operation
 from headrace.stores.registry import Stores
 from headrace.stores.store import Store
-from headrace.transfer.forking import wait_for_imports
+from headrace.transfer import forking
 from headrace.transfer.reading import ReadPlan, fetch
 from headrace.transfer.writing import WritePlan
 from headrace.uri import URI, Location, parse
@@ -203,4 +202,4 @@ def _close_all() -> None:
         session.close()
 
 
-os.register_at_fork(before=wait_for_imports)
+forking.register()
