@@ -13,7 +13,8 @@ import h11
 
 from fuzz.oracle import agree, feed, fresh_memory, outcome
 from headrace.backends.s3 import xml
-from headrace.backends.s3.replies import content_range, error_from, object_info
+from headrace.backends.s3.replies import error_from, object_info
+from headrace.backends.service.reading import content_range
 from headrace.config.kinds import HIDDEN, Endpoint, Endpoints
 from headrace.config.options import SPECS
 from headrace.errors import HeadraceError, InvalidURI, ProtocolError

@@ -7,7 +7,7 @@ import pytest
 from headrace import errors
 from headrace.backends.protocol import Landing, Part, Upload, WriteOptions
 from headrace.backends.s3 import S3Backend
-from headrace.backends.s3.replies import parse_http_date
+from headrace.backends.service.replies import parse_http_date
 from headrace.errors import (
     AlreadyExists,
     HeadraceError,

@@ -6,10 +6,8 @@ import functools
 import hashlib
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-import crc32c
 
 from headrace.auth.aws import CredentialSource
 from headrace.auth.sigv4 import encode_path
@@ -36,19 +34,20 @@ from headrace.backends.s3.options import (
     description_headers,
     encryption_headers,
 )
-from headrace.backends.s3.replies import content_range, error_from, error_named, object_info
+from headrace.backends.s3.replies import error_from, error_named, object_info
+from headrace.backends.service.documents import parse, text_of
+from headrace.backends.service.reading import fetch
+from headrace.backends.service.replies import check_keys
 from headrace.config import Options
 from headrace.errors import (
     AlreadyExists,
     HeadraceError,
-    IntegrityError,
-    InvalidOption,
     NotFound,
     ObjectChanged,
     PreconditionFailed,
     ProtocolError,
 )
-from headrace.http.codec import Reply
+from headrace.http.codec import Placement, Reply
 from headrace.http.effects import Call, Operation, Parallel, with_undo
 from headrace.models import BucketInfo, ObjectInfo, Prefix
 from headrace.uri import Location
@@ -97,53 +96,21 @@ class S3Backend:
     def get(
         self, location: Location, landing: Landing, *, start: int | None = None, length: int | None = None, if_match: str | None = None
     ) -> Operation[Fetched]:
-        """See `Backend.get`. A checksum of the whole object is verified when the whole object comes in one reply."""
-        headers = self._read_headers
-        if start is not None or length is not None or if_match is not None:
-            headers = dict(headers)
-            wanted = _range_header(start or 0, length)
-            if wanted:
-                headers["range"] = wanted
-            if if_match is not None:
-                headers["if-match"] = if_match
-        arriving: Reply | None = None
+        """See `Backend.get`."""
+        headers = self._read_headers if if_match is None else {**self._read_headers, "if-match": if_match}
+        return fetch(self, location, landing, headers, start, length)
 
-        def place(reply: Reply) -> memoryview:
-            nonlocal arriving
-            first, count, size = content_range(reply)
-            _check_range(first, count, size, start, length)
-            arriving = reply
-            return landing.place(object_info(location.uri, reply.headers, size), first, count)
+    def ask(self, location: Location, headers: Mapping[str, str], place: Placement, limit: int | None) -> Operation[Reply]:
+        """See `Readable.ask`."""
+        return self._exchange.send("GET", location.container, location.key, headers=headers, place=place, limit=limit)
 
-        try:
-            reply = yield from self._exchange.send("GET", location.container, location.key, headers=headers, place=place, limit=length)
-        except HeadraceError:
-            landing.received = arriving.received if arriving is not None else 0
-            raise
-        finally:
-            # The reply refers to the placement and this back to it: the memory would live until the garbage collector came.
-            arriving = None
-        if reply.status == 416:
-            return (yield from self._beyond_end(location, landing, reply, start))
-        if reply.status == 412:
-            raise ObjectChanged("the object was replaced while it was read", status=412, hint="Read it again from the start.")
-        if reply.status >= 300:
-            raise error_from(reply)
-        assert landing.info is not None
-        if reply.received == landing.info.size and landing.info.checksum and landing.info.checksum.startswith("crc32c:"):
-            yield from _verify(reply.body, landing.info.checksum)
-        return Fetched(reply.body, landing.info, landing.start)
+    def describe(self, location: Location, headers: Mapping[str, str], size: int) -> ObjectInfo:
+        """See `Readable.describe`."""
+        return object_info(location.uri, headers, size)
 
-    def _beyond_end(self, location: Location, landing: Landing, reply: Reply, start: int | None) -> Operation[Fetched]:
-        info: ObjectInfo = yield from self.head(location)
-        if start is not None and start > info.size:
-            raise InvalidOption(
-                f"the range begins at byte {start}, but the object has {info.size} bytes",
-                status=416,
-                code="InvalidRange",
-                request_id=reply.headers.get("x-amz-request-id"),
-            )
-        return Fetched(landing.place(info, info.size, 0), info, info.size)
+    def error_from(self, reply: Reply) -> HeadraceError:
+        """See `Readable.error_from`."""
+        return error_from(reply)
 
     def head(self, location: Location) -> Operation[ObjectInfo]:
         """See `Backend.head`."""
@@ -216,7 +183,7 @@ class S3Backend:
         query += [("continuation-token", token)] if token else []
         reply = yield from self._exchange.send_checked("GET", location.container, query=query)
         objects, prefixes, token = xml.parse_listing(reply.body)
-        _check_keys([*(listed.key for listed in objects), *prefixes], location)
+        check_keys([*(listed.key for listed in objects), *prefixes], location)
         entries: list[tuple[str, Entry]] = [
             (
                 listed.key,
@@ -277,7 +244,7 @@ class S3Backend:
         reply = yield from self._exchange.send_checked(
             "POST", location.container, location.key, query=[("uploads", "")], headers=headers, repeatable=False
         )
-        identity = xml.text_of(xml.parse(reply.body), "UploadId")
+        identity = text_of(parse(reply.body), "UploadId")
         if not identity:
             raise ProtocolError("a multipart upload without an id", status=reply.status)
         return Upload(location, identity)
@@ -340,7 +307,7 @@ class S3Backend:
             reply = yield from self._exchange.send_checked("GET", location.container, query=query + extra)
             uploads, markers = xml.parse_uploads(reply.body)
             continuation.follow(markers)
-            _check_keys([upload.key for upload in uploads], location)
+            check_keys([upload.key for upload in uploads], location)
             for upload in uploads:
                 started = upload.started.timestamp() if upload.started else None
                 found.append(UploadInfo(Upload(location.at(upload.key), upload.id), started))
@@ -405,44 +372,6 @@ def _copy_in_parts(
     return (yield from with_undo(backend.start_upload(destination, kept), run, backend.abort_upload))
 
 
-def _check_keys(keys: Sequence[str], prefix: Location) -> None:
-    """Refuse a listing with keys that were not asked for: what deletes or copies what is listed would go beyond what was meant."""
-    for key in keys:
-        if not key or not key.startswith(prefix.key):
-            raise ProtocolError(
-                f"the service listed {key[:80]!r}, which does not begin with {prefix.key[:80]!r}", hint="Nothing was done with this page."
-            )
-
-
-def _range_header(start: int, length: int | None) -> str | None:
-    """``Range`` (RFC 9110, section 14.2) for ``length`` bytes from ``start``; None for the whole object."""
-    if start < 0:
-        return f"bytes={start}"
-    if length is None:
-        return f"bytes={start}-" if start else None
-    return f"bytes={start}-{start + length - 1}"
-
-
-def _check_range(first: int, count: int, size: int, start: int | None, length: int | None) -> None:
-    """Refuse a reply that holds other bytes than those that were asked for: a short one must not pass for the whole."""
-    wanted_first = max(0, size + start) if start is not None and start < 0 else start or 0
-    wanted = size - wanted_first if length is None else min(length, size - wanted_first)
-    if first != wanted_first or count != wanted:
-        raise ProtocolError(
-            f"the service sent {count} bytes from {first} of {size}, where {wanted} from {wanted_first} were asked for",
-            hint="Does the server, or a proxy before it, support ranges?",
-        )
-
-
-def _verify(body: memoryview, promised: str) -> Operation[None]:
-    if body.nbytes < _CHECKSUM_ELSEWHERE_FROM:
-        value = crc32c.crc32c(body)
-    else:
-        value = yield Call(functools.partial(crc32c.crc32c, body))
-    if f"crc32c:{value:08x}" != promised:
-        raise IntegrityError(f"the bytes received have checksum crc32c:{value:08x}, the service promised {promised}")
-
-
 def _write_error(reply: Reply, options: WriteOptions) -> HeadraceError:
     error = error_from(reply)
     context: dict[str, Any] = {"status": error.status, "code": error.code, "request_id": error.request_id}
@@ -464,10 +393,10 @@ def _etag_inside(reply: Reply, expected: str) -> str | None:
     Raises:
         HeadraceError: the document is an error, or something else.
     """
-    root = xml.parse(reply.body) if reply.body else None
+    root = parse(reply.body) if reply.body else None
     if root is None or root.tag != expected:
         raise error_from(reply)
-    return xml.text_of(root, "ETag") or None
+    return text_of(root, "ETag") or None
 
 
 def _written(

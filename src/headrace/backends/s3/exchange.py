@@ -14,8 +14,10 @@ from headrace.auth.sigv4 import EMPTY_SHA256, UNSIGNED_PAYLOAD, Credentials, Sig
 from headrace.backends.protocol import Body, body_length
 from headrace.backends.s3 import xml
 from headrace.backends.s3.addressing import Addressing, Target
-from headrace.backends.s3.options import pieces
-from headrace.backends.s3.replies import error_from, parse_http_date
+from headrace.backends.s3.replies import error_from
+from headrace.backends.service.bodies import pieces
+from headrace.backends.service.documents import parse
+from headrace.backends.service.replies import parse_http_date
 from headrace.errors import CredentialsError, ProtocolError
 from headrace.http.codec import Placement, Reply
 from headrace.http.effects import Call, Operation, Send
@@ -223,6 +225,6 @@ class Exchange:
 
 def _region_in(reply: Reply) -> str | None:
     try:
-        return xml.parse(reply.body).findtext("Region")
+        return parse(reply.body).findtext("Region")
     except ProtocolError:
         return None

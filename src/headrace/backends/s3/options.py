@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 import crc32c
 
 from headrace.backends.protocol import Body, WriteOptions
+from headrace.backends.service.bodies import pieces
 from headrace.errors import InvalidOption
 from headrace.http.messages import Secret
 
-_READ_AT_ONCE = 1 << 20
 _METADATA_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
-__all__ = ["body_checksum", "condition_headers", "customer_key_headers", "description_headers", "encryption_headers", "pieces"]
+__all__ = ["body_checksum", "condition_headers", "customer_key_headers", "description_headers", "encryption_headers"]
 
 
 def condition_headers(options: WriteOptions) -> dict[str, str]:
@@ -76,18 +75,6 @@ def customer_key_headers(encryption: object, prefix: str = "x-amz-") -> dict[str
         f"{prefix}server-side-encryption-customer-key": Secret(base64.b64encode(key).decode()),
         f"{prefix}server-side-encryption-customer-key-md5": base64.b64encode(digest).decode(),
     }
-
-
-def pieces(body: Body) -> Iterator[memoryview | bytes]:
-    """The bytes of a body, of files a piece at a time: what the kernel sends by itself must be hashed all the same."""
-    for part in body:
-        if isinstance(part, memoryview):
-            yield part
-            continue
-        offset, end = part.offset, part.offset + part.length
-        while offset < end and (piece := os.pread(part.descriptor, min(_READ_AT_ONCE, end - offset), offset)):
-            yield piece
-            offset += len(piece)
 
 
 def body_checksum(body: Body, kind: str) -> Mapping[str, str]:

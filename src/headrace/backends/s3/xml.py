@@ -1,13 +1,14 @@
-"""The XML of S3's requests and replies; the parser is loaded when the first such reply comes."""
+"""The XML of S3's requests and replies."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_plus
 
 from headrace.backends.protocol import Part
+from headrace.backends.service.documents import document, moment, number, parse, text_of
 from headrace.errors import ProtocolError
 
 if TYPE_CHECKING:
@@ -19,66 +20,15 @@ __all__ = [
     "complete_upload",
     "delete_objects",
     "location_constraint",
-    "parse",
     "parse_buckets",
     "parse_delete_errors",
     "parse_error",
     "parse_listing",
     "parse_parts",
     "parse_uploads",
-    "text_of",
 ]
 
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
-
-# A page of a listing has 1,000 entries of at most 1,024 bytes and a dozen elements each. What is far beyond that would take up to
-# a hundred times its size in memory.
-_LONGEST_DOCUMENT = 16 << 20
-_MOST_MARKUP = 500_000
-
-
-def parse(body: memoryview) -> Element:
-    """The root element, all namespaces removed: servers differ in whether they send one.
-
-    Raises:
-        ProtocolError: the body is not well-formed XML, or has what no reply of S3 has: a document type, which could define entities,
-            or more elements than a page of a listing.
-    """
-    from xml.etree import ElementTree
-
-    document = _plausible(body)
-    try:
-        root = ElementTree.fromstring(document)
-    except (ElementTree.ParseError, LookupError, ValueError) as error:
-        # The latter two for the name of an encoding.
-        raise ProtocolError(f"the reply is not well-formed XML: {error}") from None
-    for element in root.iter():
-        element.tag = element.tag.rpartition("}")[2]
-    return root
-
-
-def _plausible(body: memoryview) -> bytes:
-    if len(body) > _LONGEST_DOCUMENT:
-        raise ProtocolError(f"an XML reply of {len(body)} bytes, where at most {_LONGEST_DOCUMENT} make sense")
-    document = bytes(body)
-    if document.count(b"<") > _MOST_MARKUP:
-        raise ProtocolError("an XML reply with more elements than make sense")
-    # In UTF-16, which has NUL in its markup, this would be spelled otherwise.
-    if b"<!DOCTYPE" in document or b"\0" in document:
-        raise ProtocolError("an XML reply with a document type, or not in UTF-8")
-    return document
-
-
-def _document(body: memoryview, name: str) -> Element:
-    root = parse(body)
-    if root.tag != name:
-        raise ProtocolError(f"a {root.tag[:80]!r} document where {name} was expected")
-    return root
-
-
-def text_of(element: Element, path: str) -> str:
-    """The text of a child, or an empty string."""
-    return element.findtext(path) or ""
 
 
 def parse_error(body: memoryview) -> tuple[str | None, str | None]:
@@ -107,14 +57,14 @@ class ListedObject(NamedTuple):
 
 def parse_listing(body: memoryview) -> tuple[list[ListedObject], list[str], str | None]:
     """Objects, common prefixes and the continuation token of a ListObjectsV2 reply."""
-    root = _document(body, "ListBucketResult")
+    root = document(body, "ListBucketResult")
     decode = _unquoted if text_of(root, "EncodingType") == "url" else str
     objects = [
         ListedObject(
             decode(text_of(element, "Key")),
-            _number(text_of(element, "Size")),
+            number(text_of(element, "Size")),
             element.findtext("ETag"),
-            _moment(text_of(element, "LastModified")),
+            moment(text_of(element, "LastModified")),
             element.findtext("StorageClass"),
         )
         for element in root.iterfind("Contents")
@@ -138,24 +88,10 @@ def _continuation(root: Element, name: str) -> str | None:
     return marker
 
 
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 20):
-        raise ProtocolError(f"{text[:40]!r} where a number was expected")
-    return int(text)
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text) if text else None
-    except ValueError:
-        return None
-    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
-
-
 def parse_buckets(body: memoryview) -> Iterator[tuple[str, datetime | None]]:
     """Names and creation times of a ListBuckets reply."""
-    for element in _document(body, "ListAllMyBucketsResult").iterfind("Buckets/Bucket"):
-        yield text_of(element, "Name"), _moment(text_of(element, "CreationDate"))
+    for element in document(body, "ListAllMyBucketsResult").iterfind("Buckets/Bucket"):
+        yield text_of(element, "Name"), moment(text_of(element, "CreationDate"))
 
 
 def delete_objects(keys: Sequence[str]) -> bytes:
@@ -171,7 +107,7 @@ _CONTROLS = {"\r": "&#13;", "\n": "&#10;", "\t": "&#9;"}
 
 def parse_delete_errors(body: memoryview) -> Iterator[tuple[str, str, str]]:
     """Key, code and message of each failure in a DeleteObjects reply."""
-    for element in _document(body, "DeleteResult").iterfind("Error"):
+    for element in document(body, "DeleteResult").iterfind("Error"):
         yield text_of(element, "Key"), text_of(element, "Code"), text_of(element, "Message")
 
 
@@ -197,12 +133,12 @@ def location_constraint(region: str) -> bytes:
 
 def parse_parts(body: memoryview) -> tuple[list[Part], str | None]:
     """The parts of a ListParts reply, and the marker that continues it."""
-    root = _document(body, "ListPartsResult")
+    root = document(body, "ListPartsResult")
     parts = [
         Part(
-            _number(text_of(element, "PartNumber")),
+            number(text_of(element, "PartNumber")),
             text_of(element, "ETag"),
-            _number(text_of(element, "Size")),
+            number(text_of(element, "Size")),
             element.findtext("ChecksumCRC32C"),
         )
         for element in root.iterfind("Part")
@@ -220,10 +156,10 @@ class ListedUpload(NamedTuple):
 
 def parse_uploads(body: memoryview) -> tuple[list[ListedUpload], tuple[str, str] | None]:
     """The uploads of a ListMultipartUploads reply, and the key and upload markers that continue it."""
-    root = _document(body, "ListMultipartUploadsResult")
+    root = document(body, "ListMultipartUploadsResult")
     decode = _unquoted if text_of(root, "EncodingType") == "url" else str
     uploads = [
-        ListedUpload(decode(text_of(element, "Key")), text_of(element, "UploadId"), _moment(text_of(element, "Initiated")))
+        ListedUpload(decode(text_of(element, "Key")), text_of(element, "UploadId"), moment(text_of(element, "Initiated")))
         for element in root.iterfind("Upload")
     ]
     if not all(upload.id for upload in uploads):
