@@ -53,15 +53,17 @@ class Send:
 
     Attributes:
         reply: what has arrived so far. After a failure it tells how many bytes of the body are in place.
+        endpoint: which of several endpoints the request is for; None where there is only one. Drivers do not look at it.
     """
 
-    __slots__ = ("limit", "place", "reply", "request")
+    __slots__ = ("endpoint", "limit", "place", "reply", "request")
 
     def __init__(self, request: Request, place: Placement | None = None, limit: int | None = None) -> None:
         self.request = request
         self.place = place
         self.limit = limit
         self.reply: Reply | None = None
+        self.endpoint: Any = None
 
 
 class Call(Generic[T]):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from headrace.backends.protocol import Backend
-from headrace.config import Resolved, merge
+from headrace.config import Options, Resolved, merge
+from headrace.endpoints import Endpoints
 from headrace.errors import InvalidURI
 from headrace.stores.retry import RetryPolicy
 from headrace.stores.store import Store
@@ -14,6 +15,7 @@ from headrace.uri import Location
 __all__ = ["SCHEMES", "Stores"]
 
 SCHEMES = ("s3", "file", "direct", "memory")
+_WITH_ENDPOINTS = frozenset({"s3"})
 
 
 class Stores:
@@ -40,14 +42,19 @@ class Stores:
         if location.scheme not in SCHEMES:
             raise InvalidURI(f"unknown scheme {location.scheme!r}", uri=location.uri, hint=f"Known are {', '.join(SCHEMES)}.")
         resolved = self._options_for(location.scheme)
-        policy = RetryPolicy(max_attempts=resolved.options.max_attempts)
+        endpoints = _make_endpoints(resolved.options) if location.scheme in _WITH_ENDPOINTS else None
+        policy = RetryPolicy(max_attempts=resolved.options.max_attempts, endpoints=endpoints)
         # Without a lock, which a fork could leave held for ever: of two stores made at once, one is dropped unused.
-        return self._stores.setdefault(location.scheme, Store(_make_backend(location.scheme, resolved), policy))
+        return self._stores.setdefault(location.scheme, Store(_make_backend(location.scheme, resolved, endpoints), policy))
 
 
-def _make_backend(scheme: str, resolved: Resolved) -> Backend:
+def _make_endpoints(options: Options) -> Endpoints | None:
+    return Endpoints(options.endpoints, options.endpoint_strategy) if options.endpoints else None
+
+
+def _make_backend(scheme: str, resolved: Resolved, endpoints: Endpoints | None) -> Backend:
     if scheme == "s3":
-        return _make_s3(resolved)
+        return _make_s3(resolved, endpoints)
     if scheme == "file":
         from headrace.backends.file import FileBackend
 
@@ -61,14 +68,14 @@ def _make_backend(scheme: str, resolved: Resolved) -> Backend:
     return MemoryBackend()
 
 
-def _make_s3(resolved: Resolved) -> Backend:
+def _make_s3(resolved: Resolved, endpoints: Endpoints | None) -> Backend:
     from headrace.auth import aws
     from headrace.backends.s3 import S3Backend
 
     options = resolved.options
     # A profile that the user names wins over keys in the environment; one that AWS_PROFILE names does not.
     profile = None if "AWS_PROFILE" in str(resolved.origins["profile"]) else options.profile
-    if options.region is None and not options.anonymous and options.endpoint_url is None:
+    if options.region is None and not options.anonymous and options.endpoint_url is None and endpoints is None:
         options = merge(options, region=aws.region_from_profile(options.profile))
     source = None if options.anonymous else aws.chain(credentials=options.credentials, profile=profile)
-    return S3Backend(options, source)
+    return S3Backend(options, source, endpoints)
