@@ -70,7 +70,7 @@ def test_no_read_of_a_batch_fails_when_an_endpoint_dies(connect: Connect, bucket
 
 
 def test_a_large_read_goes_on_when_an_endpoint_dies(connect: Connect, bucket_uri: str, proxies: list[FaultProxy]) -> None:
-    data = payload(24 * MIB)
+    data = payload(16 * MIB)
     connect().put(f"{bucket_uri}/large", data)
     client = connect(endpoint_strategy=EndsAt(5, proxies[1].close), range_threshold=MIB)
     assert client.get(f"{bucket_uri}/large") == data
@@ -80,7 +80,7 @@ def test_a_large_read_goes_on_when_an_endpoint_dies(connect: Connect, bucket_uri
 def test_a_write_in_parts_goes_on_when_an_endpoint_dies(
     connect: Connect, bucket_uri: str, proxies: list[FaultProxy], nginx: Server
 ) -> None:
-    data = payload(48 * MIB)
+    data = payload(30 * MIB)
     client = connect(endpoint_strategy=EndsAt(5, proxies[2].close), part_size=5 * MIB, multipart_threshold=5 * MIB)
     assert client.put(f"{bucket_uri}/parts", data).size == len(data)
     assert client.endpoints()[2].errors > 0
@@ -154,12 +154,12 @@ def test_when_all_are_dead_it_says_so(connect: Connect, bucket_uri: str, proxies
 
 @pytest.mark.parametrize("strategy", ["least_connections", "power_of_two_choices"])
 def test_a_slow_endpoint_gets_little_of_the_load(connect: Connect, bucket_uri: str, proxies: list[FaultProxy], strategy: str) -> None:
-    objects = fill(connect(), f"{bucket_uri}/slow", 300)
+    objects = fill(connect(), f"{bucket_uri}/slow", 200)
     client = connect(endpoint_strategy=strategy)
     for proxy in proxies:
         proxy.forget()
-        proxy.inject(Rule(fault=Delay(seconds=0.5 if proxy is proxies[0] else 0.05)))
-    assert {item.uri: bytes(item.data) for item in client.get_many(objects, concurrency=24)} == objects
+        proxy.inject(Rule(fault=Delay(seconds=0.3 if proxy is proxies[0] else 0.03)))
+    assert {item.uri: bytes(item.data) for item in client.get_many(objects, concurrency=16)} == objects
     slow, *others = (len(proxy.passages()) for proxy in proxies)
     assert slow < 0.15 * len(objects)
     assert min(others) > 0.3 * len(objects)

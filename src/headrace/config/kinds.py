@@ -194,11 +194,7 @@ class Choice(Kind):
 
 
 class StrategyName(Choice):
-    """A strategy: one of a few words, or in code an object."""
-
-    def __init__(self, *words: str) -> None:
-        super().__init__(*words)
-        self.accepted += "; in code also an object with their method, choose()"
+    """A strategy: one of a few words, or in code an object with a method ``choose``."""
 
     def _read(self, value: object) -> Any:
         return value if callable(getattr(value, "choose", None)) and not isinstance(value, type) else super()._read(value)
@@ -299,7 +295,7 @@ class Endpoints(Kind):
     _each = Endpoint()
 
     def _read(self, value: object) -> tuple[str, ...]:
-        value = f"@{os.fspath(value)}" if isinstance(value, os.PathLike) else value
+        value = self._named(value)
         given = self._split(value) if isinstance(value, str) else value
         if not isinstance(given, Iterable) or isinstance(given, (bytes, Mapping)):
             raise TypeError("not a list")
@@ -327,9 +323,14 @@ class Endpoints(Kind):
         return ", ".join(self._each._show(url) for url in self._read(value))
 
     def _quote(self, value: object) -> str:
-        if isinstance(value, str) and value.startswith("@"):
-            return f"what {value[1:]!r} holds" if os.path.isfile(os.path.expanduser(value[1:])) else f"{value!r}: there is no such file"
-        return self._each._quote(value) if isinstance(value, str) else "these addresses"
+        text = self._named(value)
+        if isinstance(text, str) and text.startswith("@"):
+            return f"what {text[1:]!r} holds" if os.path.isfile(os.path.expanduser(text[1:])) else f"{text!r}: there is no such file"
+        return self._each._quote(text) if isinstance(text, str) else "these addresses"
+
+    @staticmethod
+    def _named(value: object) -> object:
+        return f"@{os.fspath(value)}" if isinstance(value, os.PathLike) else value
 
 
 class SecretSource(Kind):

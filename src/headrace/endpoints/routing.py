@@ -22,11 +22,13 @@ class Route:
     sent bytes with another checksum is not asked for them again.
     """
 
-    __slots__ = ("_endpoints", "_failed")
+    __slots__ = ("_endpoints", "_failed", "_shunned")
 
     def __init__(self, endpoints: Endpoints) -> None:
         self._endpoints = endpoints
         self._failed: set[Endpoint] = set()
+        # Where the next try does not go: all that failed, or when these are all there are, the one that failed last.
+        self._shunned: set[Endpoint] = set()
 
     @property
     def leads_elsewhere(self) -> bool:
@@ -47,8 +49,8 @@ class Route:
                 effect = step(value)
                 if type(effect) is Send and effect.endpoint is not None:
                     latest = effect.endpoint
-                    if latest in self._failed:
-                        step, value = operation.throw, Elsewhere(self._failed)
+                    if latest in self._shunned:
+                        step, value = operation.throw, Elsewhere(self._shunned)
                         continue
                 try:
                     value = yield effect
@@ -72,6 +74,6 @@ class Route:
         if endpoint is None:
             return
         self._failed.add(endpoint)
-        if len(self._failed) == len(self._endpoints.all):
-            # All have failed: then each may have another try, only not the same one twice in a row.
-            self._failed = {endpoint} if len(self._endpoints.all) > 1 else set()
+        self._shunned.add(endpoint)
+        if len(self._shunned) == len(self._endpoints.all):
+            self._shunned = {endpoint} if len(self._endpoints.all) > 1 else set()
