@@ -9,8 +9,10 @@ from collections.abc import Callable
 import pytest
 
 from headrace.endpoints import Endpoint, Endpoints, LeastConnections, PowerOfTwoChoices, RoundRobin, Strategy
+from headrace.endpoints.endpoint import WORTH_OF_A_REQUEST
 from headrace.endpoints.strategies import STRATEGIES
 from headrace.errors import InvalidOption
+from headrace.http.codec import Reply, scratch
 from headrace.http.effects import Operation, Send
 from headrace.http.messages import Origin, Request
 
@@ -26,6 +28,19 @@ def begin(endpoint: Endpoint, *, limit: int | None = None) -> Operation[object]:
     operation = endpoint.carry(request_to(endpoint, limit=limit))
     next(operation)
     return operation
+
+
+class Clock:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr("headrace.endpoints.endpoint.monotonic", lambda: self.now)
+
+    def exchange(self, endpoint: Endpoint, seconds: float) -> None:
+        """An exchange that takes so long."""
+        operation = begin(endpoint)
+        self.now += seconds
+        with pytest.raises(StopIteration):
+            operation.send(Reply("HEAD", scratch()))
 
 
 def choices(strategy: Strategy, endpoints: Endpoints, count: int = 300) -> Counter[str]:
@@ -61,10 +76,10 @@ def test_two_choices_avoid_bytes_under_way() -> None:
     assert endpoints.all[1].load == 0
 
 
-def test_two_choices_avoid_what_was_slow_until_it_is_idle_and_the_others_are_not() -> None:
-    endpoints = Endpoints(URLS, PowerOfTwoChoices())
-    for endpoint, pace in zip(endpoints.all, (1e-6, 1e-7, 1e-7), strict=True):
-        endpoint._note_pace(pace)
+def test_two_choices_avoid_what_was_slow_until_it_is_idle_and_the_others_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoints, clock = Endpoints(URLS, PowerOfTwoChoices()), Clock(monkeypatch)
+    for endpoint, seconds in zip(endpoints.all, (0.1, 0.01, 0.01), strict=True):
+        clock.exchange(endpoint, seconds)
     assert "http://a" not in choices(PowerOfTwoChoices(), endpoints)
     under_way = [begin(endpoint) for endpoint in endpoints.all[1:] for _ in range(20)]
     assert choices(PowerOfTwoChoices(), endpoints)["http://a"] > 50
@@ -73,17 +88,15 @@ def test_two_choices_avoid_what_was_slow_until_it_is_idle_and_the_others_are_not
 
 
 def test_a_pace_is_an_average_that_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 1000.0
-    monkeypatch.setattr("headrace.endpoints.endpoint.monotonic", lambda: now)
-    endpoint = Endpoints(URLS, "round_robin").all[0]
+    endpoint, clock = Endpoints(URLS, "round_robin").all[0], Clock(monkeypatch)
     assert endpoint.pace is None
-    endpoint._note_pace(1.0)
-    endpoint._note_pace(2.0)
-    assert endpoint.pace == 1.25
-    now += 11
+    clock.exchange(endpoint, 1.0)
+    clock.exchange(endpoint, 2.0)
+    assert endpoint.pace == 1.25 / WORTH_OF_A_REQUEST
+    clock.now += 11
     assert endpoint.pace is None
-    endpoint._note_pace(2.0)
-    assert endpoint.pace == 2.0
+    clock.exchange(endpoint, 2.0)
+    assert endpoint.pace == 2.0 / WORTH_OF_A_REQUEST
 
 
 @pytest.mark.parametrize("make", STRATEGIES.values(), ids=STRATEGIES)

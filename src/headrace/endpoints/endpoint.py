@@ -109,7 +109,7 @@ class Endpoint:
     def carry(self, send: Send) -> Operation[Reply]:
         """One exchange with this endpoint, whose outcome is taken note of; the reply may have any status."""
         send.endpoint = self
-        weight = self._under_way[send] = WORTH_OF_A_REQUEST + send.request.length + (send.limit or 0)
+        self._under_way[send] = WORTH_OF_A_REQUEST + send.request.length + (send.limit or 0)
         begun = monotonic()
         try:
             reply: Reply = yield send
@@ -120,28 +120,25 @@ class Endpoint:
         finally:
             # In a forked child, this may be the end of what the parent has begun.
             self._under_way.pop(send, None)
-        self._answered(send, reply, monotonic() - begun, weight)
+        self._answered(reply, send.request.length, begun, monotonic())
         return reply
 
-    def _answered(self, send: Send, reply: Reply, elapsed: float, weight: int) -> None:
+    def _answered(self, reply: Reply, written: int, begun: float, now: float) -> None:
+        status, read, elapsed = reply.status, reply.received, now - begun
         self._requests += 1
-        self._read += reply.received
-        self._written += send.request.length
-        if reply.status == 429 or (reply.status >= 500 and reply.status != 501):
-            self._count_failure(f"status {reply.status}")
+        self._read += read
+        self._written += written
+        if status == 429 or (status >= 500 and status != 501):
+            self._count_failure(f"status {status}")
             return
         self._latencies.add(elapsed)
         # Of a reply that was shorter than what was allowed for, the bytes that came.
-        moved = weight - (send.limit or 0) + reply.received
-        self._note_pace(elapsed / moved)
-        if self.failures:
-            self._recover()
-
-    def _note_pace(self, pace: float) -> None:
-        now = monotonic()
+        pace = elapsed / (WORTH_OF_A_REQUEST + written + read)
         known = self._pace if now - self._paced_at < _KNOWN_FOR else 0.0
         self._pace = known + _SMOOTHING * (pace - known) if known else pace
         self._paced_at = now
+        if self.failures:
+            self._recover()
 
     def _broke(self, error: HeadraceError) -> None:
         self._requests += 1

@@ -8,7 +8,7 @@ from typing import NamedTuple
 __all__ = ["EndpointStatistics", "Latencies"]
 
 _STEPS = 8
-_OCTAVES = 32
+_BUCKETS = 32 * _STEPS
 
 
 class EndpointStatistics(NamedTuple):
@@ -45,11 +45,13 @@ class Latencies:
     __slots__ = ("_buckets",)
 
     def __init__(self) -> None:
-        self._buckets = [0] * (_STEPS * _OCTAVES)
+        self._buckets = [0] * _BUCKETS
 
     def add(self, seconds: float) -> None:
         """Count one time."""
-        self._buckets[_bucket(seconds)] += 1
+        mantissa, octave = frexp(seconds * 1e6)  # a mantissa is at least a half
+        index = _STEPS * (octave - 2) + int(mantissa * 2 * _STEPS)
+        self._buckets[index if 0 <= index < _BUCKETS else 0 if index < 0 else _BUCKETS - 1] += 1
 
     def percentile(self, share: float) -> float | None:
         """The time, in seconds and rounded up to the end of its bucket, that ``share`` (0 to 1) of all did not exceed; None without any."""
@@ -60,12 +62,6 @@ class Latencies:
             if count and left <= 0:
                 return _end(index)
         return None
-
-
-def _bucket(seconds: float) -> int:
-    mantissa, octave = frexp(seconds * 1e6)  # a mantissa is at least a half
-    index = _STEPS * (octave - 1) + int((2 * mantissa - 1) * _STEPS)
-    return min(max(index, 0), _STEPS * _OCTAVES - 1)
 
 
 def _end(index: int) -> float:
