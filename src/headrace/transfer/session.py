@@ -185,7 +185,7 @@ class Configured:
     def endpoints(self, uri: URI = "s3://") -> list[EndpointStatistics]:
         """What has become so far of the requests to each of several endpoints (``endpoints=``), in their order; empty if there is one.
 
-        This process alone is counted, and all drivers of this client. Asking does no I/O.
+        What this client has done in this process is counted, by whichever driver. See docs/endpoints.md.
 
         Args:
             uri: any URI of the service that the endpoints are those of.
