@@ -118,6 +118,15 @@ def test_the_pause_doubles_to_a_minute_and_begins_anew(endpoints: Endpoints, clo
     assert endpoint.out_until - clock.now == 1
 
 
+def test_no_race_leaves_an_endpoint_out_for_good(endpoints: Endpoints, clock: Clock) -> None:
+    endpoint = endpoints.all[0]
+    break_down(endpoint)
+    # Just as far as a recovery came in another thread, when this one ejected it.
+    endpoint.failures, endpoint.out_until = 0, 0.0
+    assert exchange(endpoints, Answer()) == "a"
+    assert not endpoint.is_out
+
+
 def test_a_request_that_must_not_be_lost_is_no_probe(endpoints: Endpoints, clock: Clock) -> None:
     break_down(endpoints.all[0])
     clock.now += 2

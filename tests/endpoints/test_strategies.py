@@ -110,11 +110,22 @@ def test_a_strategy_of_the_users_own_is_asked_and_checked() -> None:
             return endpoints[-1]  # type: ignore[index, no-any-return]
 
     class Wrong:
+        def __init__(self, choice: object) -> None:
+            self.choice = choice
+
         def choose(self, endpoints: object) -> Endpoint:
-            return 0  # type: ignore[return-value]
+            return self.choice  # type: ignore[return-value]
 
     assert Endpoints(URLS, Last()).choose().url == "http://c"
-    with pytest.raises(InvalidOption, match="strategy Wrong gave int"):
-        Endpoints(URLS, Wrong()).choose()
+    for choice in (None, 0, "http://a", Endpoints(URLS, "round_robin").all[0]):
+        with pytest.raises(InvalidOption, match="strategy Wrong gave none of the endpoints"):
+            Endpoints(URLS, Wrong(choice)).choose()
+    # One that was left out must not be insisted upon either.
+    stubborn = Wrong(None)
+    endpoints = Endpoints(URLS, stubborn)
+    stubborn.choice = endpoints.all[0]
+    assert endpoints.choose().url == "http://a"
+    with pytest.raises(InvalidOption):
+        endpoints.choose(failed=[endpoints.all[0]])
     # Where there is nothing to choose, nobody is asked.
-    assert Endpoints(URLS[:1], Wrong()).choose().url == "http://a"
+    assert Endpoints(URLS[:1], Wrong(0)).choose().url == "http://a"

@@ -63,7 +63,7 @@ class Endpoints:
         """One that is not ejected, by the strategy; else the one that will be tried soonest. None of ``failed``, if there is another.
 
         Raises:
-            InvalidOption: the user's strategy gives something else than an endpoint.
+            InvalidOption: the user's strategy gives something else than one of the endpoints that it was offered.
         """
         candidates: Sequence[Endpoint] = self.all
         if self._out or failed:
@@ -74,11 +74,9 @@ class Endpoints:
         if len(candidates) == 1:
             return candidates[0]
         chosen = self._strategy.choose(candidates)
-        if type(chosen) is not Endpoint:
+        if chosen not in candidates:
             kind = type(self._strategy).__name__
-            raise InvalidOption(
-                f"the endpoint strategy {kind} gave {type(chosen).__name__}", hint="Return one of the endpoints that it is given."
-            )
+            raise InvalidOption(f"the endpoint strategy {kind} gave none of the endpoints", hint="Return one of those that it is given.")
         return chosen
 
     def has_other(self, failed: Collection[Endpoint]) -> bool:

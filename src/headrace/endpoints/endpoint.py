@@ -137,7 +137,8 @@ class Endpoint:
         known = self._pace if now - self._paced_at < _KNOWN_FOR else 0.0
         self._pace = known + _SMOOTHING * (pace - known) if known else pace
         self._paced_at = now
-        if self.failures:
+        # Another thread may have ejected it between two steps of an earlier recovery.
+        if self.failures or self in self._out:
             self._recover()
 
     def _broke(self, error: HeadraceError) -> None:
