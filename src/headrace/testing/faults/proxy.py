@@ -169,18 +169,26 @@ class FaultProxy:
 
     async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        tasks: set[asyncio.Task[None]] = set()
-        try:
-            while True:
-                sock, _ = await loop.sock_accept(listener)
+        attended: dict[asyncio.Task[None], socket.socket] = {}
+
+        def accept() -> None:
+            with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
+                sock, _ = listener.accept()
+                sock.settimeout(0)
                 self._connections += 1
                 task = loop.create_task(self._attend(sock, self._connections))
-                tasks.add(task)
-                task.add_done_callback(tasks.discard)
+                attended[task] = sock
+                task.add_done_callback(lambda task: attended.pop(task).close())
+
+        # Not `sock_accept`: cancelled just when a connection is there, it would leave that open, and its client waiting.
+        loop.add_reader(listener, accept)
+        try:
+            await loop.create_future()
         finally:
-            for task in tasks:
+            loop.remove_reader(listener)
+            for task in list(attended):
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*attended, return_exceptions=True)
 
     async def _attend(self, sock: socket.socket, number: int) -> None:
         """Serve one connection of a client."""
