@@ -138,7 +138,8 @@ class Bench:
     def _measure_once(self, workload: Workload, library: str) -> tuple[Measurement, int]:
         objects = workload.objects
         if objects is None:
-            seconds = reference.import_seconds(LIBRARIES[library].module)
+            entry = LIBRARIES[library]
+            seconds = reference.import_seconds(entry.whole or entry.module)
             return Measurement(seconds=seconds, cpu_seconds=0.0, bytes=0, memory=0), 1
         if library == "wrk":
             return reference.wrk(f"{self.server}/{BUCKET}/{objects.prefix}", objects)

@@ -43,14 +43,20 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A line of the report: a library, and the environment variables that set it up."""
+    """A line of the report: a library, and the environment variables that set it up.
+
+    Attributes:
+        module: what is imported.
+        whole: the module that has been imported, with all that it needs, once the first verb was called; None if it is ``module``.
+    """
 
     module: str
+    whole: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
 LIBRARIES: Mapping[str, Entry] = {
-    "headrace": Entry(module="headrace"),
+    "headrace": Entry(module="headrace", whole="headrace.client"),
     "s3dlio": Entry(module="s3dlio"),
     # By default s3dlio asks for the size of each object before it reads it, to know which to split into ranges. This saves the question.
     "s3dlio-no-ranges": Entry(module="s3dlio", environment={"S3DLIO_ENABLE_RANGE_OPTIMIZATION": "0"}),
