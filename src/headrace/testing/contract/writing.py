@@ -47,7 +47,7 @@ class WritingContract(ContractCase):
         client.put(f"{base}object", data)
         assert client.read_bytes(f"{base}object") == (data.tobytes() if hasattr(data, "tobytes") else bytes(data))
 
-    @pytest.mark.parametrize("data", ["text", None, 5, [1, 2], object()], ids=repr)
+    @pytest.mark.parametrize("data", ["text", None, 5, [1, 2], object()], ids=lambda data: type(data).__name__)
     def test_writing_what_is_no_buffer_is_refused(self, client: Client, base: str, data: object) -> None:
         with pytest.raises(TypeError):
             client.put(f"{base}object", data)
