@@ -395,7 +395,8 @@ class BlockingTransport:
                     raise Cancelled
                 freed = self._freed.setdefault(origin, threading.Condition(self._lock))
                 try:
-                    freed.wait(None if lane is None else _STOP_CHECK_SECONDS)
+                    # Not without end: a signal that comes just before a wait begins does not end it.
+                    freed.wait(_STOP_CHECK_SECONDS)
                 except BaseException:
                     # It may have been this thread that was woken for a free connection.
                     freed.notify()
