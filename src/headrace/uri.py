@@ -22,6 +22,7 @@ _ALIASES = {"s3a": "s3", "gcs": "gs", "azure": "az"}
 _LOCAL = frozenset({"file", "direct"})
 _CONTAINER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
+_MISTYPED = re.compile(r"(s3a?|gcs|gs|az|abfss?|https?|file|direct|memory):/?(?!/)")
 
 
 class Location(NamedTuple):
@@ -67,13 +68,16 @@ def parse(uri: URI) -> Location:
     """Parse a URI, a bare path or a path object; relative paths are made absolute.
 
     Raises:
-        InvalidURI: no container, or one with impossible characters; a relative ``file://`` URI; NUL in a path.
+        InvalidURI: no container, or one with impossible characters; a relative ``file://`` URI; NUL in a path; a scheme without ``//``.
         TypeError: not a string or path.
     """
     if not isinstance(uri, str):
         return _parse_path("file", os.fspath(uri))
     scheme, separator, rest = uri.partition("://")
     if not separator:
+        if ":" in uri and (mistyped := _MISTYPED.match(uri)) is not None:
+            hint = f"Write {mistyped[1]}://..., or ./{mistyped[1]}:... for a file of this name."
+            raise InvalidURI(f"a URI that lacks a slash after {mistyped[1]}:", uri=uri, hint=hint)
         return _parse_path("file", uri)
     scheme = _ALIASES.get(scheme, scheme)
     if scheme in _LOCAL:

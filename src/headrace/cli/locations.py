@@ -16,11 +16,12 @@ def locate(word: str) -> Location:
     Raises:
         InvalidURI: it is neither.
     """
-    if "://" in word or not word:
-        return parse(word)
-    path = os.path.join(os.getcwd(), word)
+    location = parse(word)
+    if "://" in word:
+        return location
+    path = location.key
     kept = "/".join(part for part in path.split("/") if part != ".")
-    return parse(f"{kept}/" if path.endswith("/.") else kept)
+    return location.at(f"{kept}/" if path.endswith("/.") else kept)
 
 
 def is_local(location: Location) -> bool:
