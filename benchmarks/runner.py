@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine, reference
-from benchmarks.dataset import BUCKET, Dataset
+from benchmarks.dataset import ACCOUNT, BUCKET, Dataset
 from benchmarks.libraries import LIBRARIES
 from benchmarks.link import Hosts, Link
 from benchmarks.records import Run, Sample
@@ -37,7 +38,10 @@ CREDENTIALS = {
     "AWS_SECRET_ACCESS_KEY": "benchmark",
     "AWS_REGION": "us-east-1",
     "AWS_DEFAULT_REGION": "us-east-1",
+    "AZURE_STORAGE_ACCOUNT": ACCOUNT,
+    "AZURE_STORAGE_KEY": b64encode(b"benchmark" * 7).decode(),
 }
+FOREIGN = ("AWS_", "AZURE_", "GOOGLE_", "HEADRACE_", "S3DLIO_", "STORAGE_EMULATOR_")
 TIMEOUT = 600.0  # seconds
 CHECKED = 256  # operations of a workload whose bytes are checked
 
@@ -154,7 +158,7 @@ class Bench:
         return Task(
             library=library,
             verb=workload.verb,
-            prefix=self.dataset.prefix(workload.scheme, prefix),
+            prefix=self.dataset.prefix(LIBRARIES[library].scheme or workload.scheme, prefix),
             objects=workload.objects,
             endpoint=endpoint,
             sign_payload=workload.sign_payload,
@@ -174,7 +178,7 @@ class Bench:
 
     def _process(self, task: Task) -> dict[str, Any]:
         """Do `task` in a fresh process. Its environment is this one's, less what would set up a cloud client."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "HEADRACE_", "S3DLIO_"))}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
         environment = {**inherited, **CREDENTIALS, **LIBRARIES[task.library].environment}
         command = [sys.executable, "-m", "benchmarks.sample", task.to_json()]
         command = self.hosts.on_client(command) if self.hosts else command
