@@ -14,6 +14,7 @@ from hypothesis import settings
 
 from headrace.errors import MissingDependency
 from headrace.testing.servers import Authority, CephRGW, FakeGCS, MiniStack, Nginx, Server
+from tests.google_account import ServiceAccount
 
 # Continuous integration must not pass because a server was not there.
 SERVERS_REQUIRED = os.environ.get("CI") == "true" or os.environ.get("HEADRACE_TEST_REQUIRE_SERVERS") == "1"
@@ -92,6 +93,17 @@ def fake_gcs() -> Iterator[Server]:
     """fake-gcs-server: Google Cloud Storage's JSON API; verifies neither tokens nor signatures."""
     with running(FakeGCS()) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def service_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceAccount]:
+    """A service account of Google's, with an endpoint that gives tokens for it."""
+    try:
+        account = ServiceAccount(tmp_path_factory.mktemp("account"))
+    except MissingDependency as error:
+        unavailable(error)
+    yield account
+    account.close()
 
 
 @pytest.fixture

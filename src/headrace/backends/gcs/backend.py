@@ -44,7 +44,7 @@ from headrace.backends.service.documents import moment
 from headrace.backends.service.reading import fetch
 from headrace.backends.service.replies import check_keys
 from headrace.config import Options
-from headrace.errors import AlreadyExists, CredentialsError, HeadraceError, InvalidOption, ObjectChanged, ProtocolError
+from headrace.errors import AlreadyExists, CredentialsError, HeadraceError, InvalidOption, ObjectChanged, ProtocolError, ServiceError
 from headrace.http.codec import Placement, Reply
 from headrace.http.effects import Call, Operation
 from headrace.models import BucketInfo, ObjectInfo, Prefix
@@ -248,9 +248,15 @@ class GcsBackend:
             reply = yield from self._exchange.send("DELETE", path)
         if reply.status >= 300:
             error = error_from(reply)
-            if reply.status in _NOT_EMPTY:
-                error.code, error.hint = "NotEmpty", "Delete what is in it first: delete(uri, recursive='bucket')."
-            raise error
+            if reply.status not in _NOT_EMPTY:
+                raise error
+            raise ServiceError(
+                error.message,
+                status=error.status,
+                code="NotEmpty",
+                request_id=error.request_id,
+                hint="Delete what is in it first: delete(uri, recursive='bucket').",
+            )
 
     def _clear_parts(self, location: Location) -> Operation[bool]:
         """Give up all uploads of a bucket that has no other objects; whether there were any."""

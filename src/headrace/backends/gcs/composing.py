@@ -1,8 +1,8 @@
 """Writes in parts: temporary objects that are composed into one ("Composite objects" in the documentation).
 
-The parts of an upload are objects ``.headrace-parts/<upload>/<number>`` in the bucket of the object. At the end they are composed, 32
-at a time, into larger ones, and the last composition makes the object. All have the object's storage class, which the service
-demands. An upload is the parts that were written; whatever ends it deletes them.
+An upload is a folder ``.headrace-parts/<upload>/`` in the bucket of the object: an empty ``upload`` whose metadata has the object's name,
+and the parts, whose names are their numbers. At the end they are composed, 32 at a time, into larger ones, and the last composition makes
+the object. All have the object's storage class, which the service demands. Whatever ends an upload deletes its folder.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ HIDDEN = ".headrace-parts/"
 
 _AT_MOST = 32
 _AT_ONCE = 8
+_BEGINNING = "upload"
 _DESTINATION = "headrace-destination"
 _UPLOAD_ID = re.compile(r"[0-9a-f]{32}(?:-([A-Z0-9_]+))?")
 _PART_NUMBER = re.compile(r"[0-9]{5}")
@@ -91,16 +92,20 @@ class Composing:
         self._key_headers = key_headers
 
     def start(self, location: Location, options: WriteOptions) -> Operation[Upload]:
-        """Choose where the parts go; that needs no request. The storage class is a part of the id, since every part must have it."""
+        """Make the folder. The storage class is a part of the id, since every part must have it."""
         resource(options)
-        yield from ()
         identity = secrets.token_hex(16)
-        return Upload(location, f"{identity}-{options.storage_class}" if options.storage_class else identity)
+        upload = Upload(location, f"{identity}-{options.storage_class}" if options.storage_class else identity)
+        beginning = location.at(f"{_folder(upload)}{_BEGINNING}")
+        reply = yield from self._uploads.write(beginning, (), WriteOptions(metadata={_DESTINATION: location.key}))
+        if reply.status >= 300:
+            raise error_from(reply)
+        return upload
 
     def put_part(self, upload: Upload, number: int, body: Body) -> Operation[Part]:
         """Write a part."""
         part = upload.location.at(f"{_folder(upload)}{number:05}")
-        reply = yield from self._uploads.write(part, body, _options_of_pieces(upload))
+        reply = yield from self._uploads.write(part, body, _options_of_parts(upload))
         if reply.status >= 300:
             raise error_from(reply)
         info = written(part, body_length(body), reply)
@@ -131,7 +136,7 @@ class Composing:
 
     def _intermediate(self, upload: Upload, name: str, group: Sequence[_Source]) -> Operation[_Source]:
         place = upload.location.at(name)
-        reply = yield from self._compose(place, group, _options_of_pieces(upload))
+        reply = yield from self._compose(place, group, _options_of_parts(upload))
         if reply.status >= 300:
             raise error_from(reply)
         info = written(place, sum(source.size for source in group), reply)
@@ -169,6 +174,8 @@ class Composing:
     def list_parts(self, upload: Upload) -> Operation[Sequence[Part]]:
         """The parts that were written."""
         pieces = yield from self._pieces(upload.location, _folder(upload))
+        if not pieces:
+            raise _unknown(upload)
         return [
             Part(int(piece.number), piece.info.etag or "", piece.info.size, base64_of(piece.info.checksum))
             for piece in pieces
@@ -176,16 +183,13 @@ class Composing:
         ]
 
     def list_uploads(self, location: Location) -> Operation[Sequence[UploadInfo]]:
-        """The uploads of which there is a part, by what their parts are parts of."""
-        found: dict[Upload, float | None] = {}
+        """The uploads whose folders are there."""
+        found: list[UploadInfo] = []
         for piece in (yield from self._pieces(location, HIDDEN)):
             key = piece.info.metadata.get(_DESTINATION)
-            if key is None or not key.startswith(location.key) or not _UPLOAD_ID.fullmatch(piece.upload):
-                continue
-            upload = Upload(location.at(key), piece.upload)
-            earliest = [time for time in (found.get(upload), piece.created) if time is not None]
-            found[upload] = min(earliest, default=None)
-        return [UploadInfo(upload, started) for upload, started in found.items()]
+            if piece.number == _BEGINNING and key is not None and key.startswith(location.key) and _UPLOAD_ID.fullmatch(piece.upload):
+                found.append(UploadInfo(Upload(location.at(key), piece.upload), piece.created))
+        return found
 
     def _pieces(self, location: Location, prefix: str, *, versions: bool = False) -> Operation[list[_Piece]]:
         found: list[_Piece] = []
@@ -208,13 +212,17 @@ class Composing:
 def _folder(upload: Upload) -> str:
     if not _UPLOAD_ID.fullmatch(upload.id):
         # It becomes a part of names that are deleted.
-        raise NotFound("there is no such upload", uri=upload.location.uri, code="NoSuchUpload")
+        raise _unknown(upload)
     return f"{HIDDEN}{upload.id}/"
 
 
-def _options_of_pieces(upload: Upload) -> WriteOptions:
+def _unknown(upload: Upload) -> NotFound:
+    return NotFound("there is no such upload", uri=upload.location.uri, code="NoSuchUpload")
+
+
+def _options_of_parts(upload: Upload) -> WriteOptions:
     match = _UPLOAD_ID.fullmatch(upload.id)
-    return WriteOptions(metadata={_DESTINATION: upload.location.key}, storage_class=match[1] if match else None)
+    return WriteOptions(storage_class=match[1] if match else None)
 
 
 def _source(upload: Upload, part: Part) -> _Source:
