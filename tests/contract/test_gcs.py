@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -12,7 +12,7 @@ from tests.google_account import ServiceAccount
 
 
 class TestFakeGCS(BackendContract):
-    lacks = {**differences.FAKE_GCS, "presign": "an emulator has no accounts, and so no key to sign with"}
+    lacks: ClassVar = {**differences.FAKE_GCS, "presign": "an emulator has no accounts, and so no key to sign with"}
 
     @pytest.fixture
     def options(self, fake_gcs: Server, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:

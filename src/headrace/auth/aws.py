@@ -19,7 +19,7 @@ from typing import Any, Protocol, runtime_checkable
 from headrace.auth.functions import FunctionSource, posix_seconds
 from headrace.auth.refreshing import RefreshingSource, refuse_expired
 from headrace.auth.sigv4 import Credentials
-from headrace.errors import CredentialsError, HeadraceError, InvalidOption
+from headrace.errors import CredentialsError, HeadraceError
 from headrace.http.messages import Secret
 
 __all__ = [

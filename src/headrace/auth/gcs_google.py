@@ -69,8 +69,8 @@ class GoogleSource(RefreshingSource[Token]):
         with _asking_google():
             import google.auth
 
-            credentials, project = google.auth.default(scopes=[scope], request=_Transport(self._settings))
-        return credentials, project
+            transport: Any = _Transport(self._settings)
+            return google.auth.default(scopes=[scope], request=transport)
 
 
 def is_google(value: object) -> bool:
@@ -91,8 +91,7 @@ def token_of(credentials: Any, settings: Settings) -> Token:
         credentials.refresh(_Transport(settings))
         expiry = credentials.expiry
         # google-auth's times are in UTC and do not say so.
-        token = Token(credentials.token, expiry and expiry.replace(tzinfo=UTC).timestamp())
-    return token
+        return Token(credentials.token, expiry and expiry.replace(tzinfo=UTC).timestamp())
 
 
 def signer_of(credentials: Any, settings: Settings) -> UrlSigner:
@@ -120,8 +119,7 @@ def signer_of(credentials: Any, settings: Settings) -> UrlSigner:
 
 def _sign(sign: Callable[[bytes], bytes], message: bytes) -> bytes:
     with _asking_google():
-        signature = sign(message)
-    return signature
+        return sign(message)
 
 
 class _Answer(NamedTuple):

@@ -107,11 +107,9 @@ class GcsBackend:
         """See `Readable.ask`."""
         return self.download(location, "?alt=media", headers, place, limit)
 
-    def download(
-        self, location: Location, query: str, headers: Mapping[str, str], place: Placement, limit: int | None
-    ) -> Operation[Reply]:
+    def download(self, location: Location, query: str, headers: Mapping[str, str], place: Placement, limit: int | None) -> Operation[Reply]:
         """Send a GET for the bytes of an object."""
-        path = self._exchange.object(location.container, location.key)
+        path = self._exchange.object_path(location.container, location.key)
         return self._exchange.send("GET", f"{path}{query}", headers=headers, place=place, limit=limit)
 
     def describe(self, location: Location, headers: Mapping[str, str], size: int) -> ObjectInfo:
@@ -124,7 +122,7 @@ class GcsBackend:
 
     def head(self, location: Location) -> Operation[ObjectInfo]:
         """See `Backend.head`."""
-        path = self._exchange.object(location.container, location.key)
+        path = self._exchange.object_path(location.container, location.key)
         reply = yield from self._exchange.send_checked("GET", path, query=_DESCRIBED, headers=self._key_headers)
         return info_from_resource(location.uri, parse(reply.body))
 
@@ -137,7 +135,7 @@ class GcsBackend:
 
     def delete(self, location: Location) -> Operation[None]:
         """See `Backend.delete`."""
-        yield from self._exchange.send_checked("DELETE", self._exchange.object(location.container, location.key))
+        yield from self._exchange.send_checked("DELETE", self._exchange.object_path(location.container, location.key))
 
     def delete_batch(self, locations: Sequence[Location]) -> Operation[Sequence[HeadraceError | None]]:
         """See `Backend.delete_batch`."""
@@ -155,7 +153,7 @@ class GcsBackend:
         query += [] if recursive else [("delimiter", "/")]
         query += [("startOffset", start_after)] if start_after else []
         query += [("pageToken", token)] if token else []
-        reply = yield from self._exchange.send_checked("GET", f"{self._exchange.bucket(location.container)}/o", query=query)
+        reply = yield from self._exchange.send_checked("GET", f"{self._exchange.bucket_path(location.container)}/o", query=query)
         document = parse(reply.body)
         entries = _entries(location, document)
         hidden = "" if location.key.startswith(HIDDEN) else HIDDEN
@@ -165,8 +163,8 @@ class GcsBackend:
     def copy(self, source: Location, destination: Location, options: WriteOptions) -> Operation[ObjectInfo]:
         """See `Backend.copy`: the service rewrites the object, in as many requests as it wants."""
         described = yield from self._description_of_copy(source, options)
-        path = f"{self._exchange.object(source.container, source.key)}/rewriteTo/b/{destination.container}/o/"
-        path += self._exchange.object("", destination.key).rpartition("/")[2]
+        path = f"{self._exchange.object_path(source.container, source.key)}/rewriteTo/b/{destination.container}/o/"
+        path += self._exchange.object_path("", destination.key).rpartition("/")[2]
         token: str | None = ""
         continuation = Continuation()
         while True:
@@ -242,7 +240,7 @@ class GcsBackend:
 
     def delete_container(self, location: Location) -> Operation[None]:
         """See `Backend.delete_container`. Where nothing but parts of unfinished writes is left, they are deleted too."""
-        path = self._exchange.bucket(location.container)
+        path = self._exchange.bucket_path(location.container)
         reply: Reply = yield from self._exchange.send("DELETE", path)
         if reply.status in _NOT_EMPTY and (yield from self._clear_parts(location)):
             reply = yield from self._exchange.send("DELETE", path)
@@ -291,9 +289,7 @@ class GcsBackend:
         if source is None:
             raise CredentialsError("an anonymous client cannot sign URLs", hint="Give credentials, or use the object's plain URL.")
         path = f"{exchange.base}/{location.container}/{encode_path(location.key)}"
-        url: str = yield Call(
-            lambda: signed_url(method, exchange.origin, path, expires=expires, signer=source.signer(), now=time.time())
-        )
+        url: str = yield Call(lambda: signed_url(method, exchange.origin, path, expires=expires, signer=source.signer(), now=time.time()))
         return url
 
     def _find_project(self) -> Operation[str]:
@@ -333,7 +329,9 @@ class _Version:
 
 def _entries(location: Location, document: Mapping[str, Any]) -> list[tuple[str, Entry]]:
     """What a page lists, in key order."""
-    entries: list[tuple[str, Entry]] = [(item["name"], info_from_resource(location.at(item["name"]).uri, item)) for item in items_of(document)]
+    entries: list[tuple[str, Entry]] = [
+        (item["name"], info_from_resource(location.at(item["name"]).uri, item)) for item in items_of(document)
+    ]
     prefixes = document.get("prefixes") or []
     if not isinstance(prefixes, list) or not all(isinstance(prefix, str) for prefix in prefixes):
         raise ProtocolError("'prefixes' in the reply is not a list of names")

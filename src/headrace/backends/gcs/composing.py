@@ -130,9 +130,7 @@ class Composing:
         return info
 
     def _intermediates(self, upload: Upload, level: int, groups: Sequence[Sequence[_Source]]) -> Iterator[Operation[_Source]]:
-        return (
-            self._intermediate(upload, f"{_folder(upload)}{level}-{number:05}", group) for number, group in enumerate(groups, start=1)
-        )
+        return (self._intermediate(upload, f"{_folder(upload)}{level}-{number:05}", group) for number, group in enumerate(groups, start=1))
 
     def _intermediate(self, upload: Upload, name: str, group: Sequence[_Source]) -> Operation[_Source]:
         place = upload.location.at(name)
@@ -152,7 +150,7 @@ class Composing:
         return (
             yield from self._exchange.send(
                 "POST",
-                f"{self._exchange.object(location.container, location.key)}/compose",
+                f"{self._exchange.object_path(location.container, location.key)}/compose",
                 query=conditions(options),
                 headers={"content-type": "application/json; charset=UTF-8", **self._key_headers},
                 body=[memoryview(document)],
@@ -199,7 +197,7 @@ class Composing:
             query = [("prefix", prefix), ("fields", _FIELDS)]
             query += [("versions", "true")] if versions else []
             query += [("pageToken", token)] if token else []
-            reply = yield from self._exchange.send_checked("GET", f"{self._exchange.bucket(location.container)}/o", query=query)
+            reply = yield from self._exchange.send_checked("GET", f"{self._exchange.bucket_path(location.container)}/o", query=query)
             document = parse(reply.body)
             for item in items_of(document):
                 if item["name"].startswith(prefix):

@@ -29,7 +29,7 @@ def delete_objects(exchange: Exchange, bucket: Location, objects: Sequence[tuple
     for start in range(0, len(objects), BATCH_SIZE):
         some = objects[start : start + BATCH_SIZE]
         targets = [
-            exchange.object(bucket.container, name) + (f"?generation={generation}" if generation else "") for name, generation in some
+            exchange.object_path(bucket.container, name) + (f"?generation={generation}" if generation else "") for name, generation in some
         ]
         kind, body = batch(targets)
         reply = yield from exchange.send_checked(

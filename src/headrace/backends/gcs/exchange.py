@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from headrace.auth.gcs import GoogleTokenSource
 from headrace.auth.sigv4 import canonical_query, encode_query_value
@@ -43,11 +44,11 @@ class Exchange:
                 hint="Use https, or set anonymous (STORAGE_EMULATOR_HOST does both: it sets the endpoint and sends no token).",
             )
 
-    def bucket(self, bucket: str, *, upload: bool = False) -> str:
+    def bucket_path(self, bucket: str, *, upload: bool = False) -> str:
         """The path of a bucket, or the one where its objects are uploaded to."""
         return f"{self.base}{'/upload' if upload else ''}/storage/v1/b/{encode_query_value(bucket)}"
 
-    def object(self, bucket: str, key: str) -> str:
+    def object_path(self, bucket: str, key: str) -> str:
         """The path of an object: its name is one segment, slashes included."""
         return f"{self.base}/storage/v1/b/{bucket}/o/{encode_query_value(key)}"
 
@@ -66,29 +67,31 @@ class Exchange:
         """One exchange. The reply may have any status."""
         target = f"{path}?{canonical_query(query)}" if query else path
         source, sent = self.source, {**self._common, **headers} if headers else self._common
-        if source is None:
-            return (yield Send(self._request(method, path, target, sent, body, repeatable), place, limit))
-        token = source.current() or (yield Call(source.refresh))
-        request = self._request(method, path, target, {**sent, "authorization": token.header}, body, repeatable)
+        token = None
+        if source is not None:
+            token = source.current() or (yield Call(source.refresh))
+            sent = {**sent, "authorization": token.header}
+        request = self._request(method, path, target, sent, body, repeatable=repeatable)
         reply: Reply = yield Send(request, place, limit)
-        if reply.status == 401:
+        if reply.status == 401 and source is not None and token is not None:
             source.invalidate(token)
             another = source.current() or (yield Call(source.refresh))
             if another != token:
-                request = self._request(method, path, target, {**sent, "authorization": another.header}, body, repeatable)
+                sent = {**sent, "authorization": another.header}
+                request = self._request(method, path, target, sent, body, repeatable=repeatable)
                 reply = yield Send(request, place, limit)
         if body and reply.status < 300:
             self._writable.add(path)
         return reply
 
-    def send_checked(self, method: str, path: str, **arguments: object) -> Operation[Reply]:
+    def send_checked(self, method: str, path: str, **arguments: Any) -> Operation[Reply]:
         """As `send`, but a failing status is raised as the error that it stands for."""
-        reply: Reply = yield from self.send(method, path, **arguments)  # type: ignore[arg-type]
+        reply: Reply = yield from self.send(method, path, **arguments)
         if reply.status >= 300:
             raise error_from(reply)
         return reply
 
-    def _request(self, method: str, path: str, target: str, headers: Mapping[str, str], body: Body, repeatable: bool | None) -> Request:
+    def _request(self, method: str, path: str, target: str, headers: Mapping[str, str], body: Body, *, repeatable: bool | None) -> Request:
         request = Request(method, self.origin, target, headers, body)
         if repeatable is not None:
             request.repeatable = repeatable

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from headrace.backends.protocol import WriteOptions
@@ -17,6 +17,7 @@ from headrace.models import ObjectInfo
 __all__ = [
     "LISTED_FIELDS",
     "OBJECT_FIELDS",
+    "base64_of",
     "conditions",
     "content_type_of",
     "generation_of",
@@ -142,12 +143,12 @@ def resource(options: WriteOptions, *, checksum: Mapping[str, str] | None = None
         InvalidOption: metadata that is not text, or a storage class that cannot be one.
     """
     written: dict[str, Any] = dict(checksum or {})
-    pairs: Mapping[object, object] = {**options.metadata}
-    for name, value in pairs.items():
+    pairs: Iterable[tuple[object, object]] = options.metadata.items()
+    for name, value in pairs:
         if not isinstance(name, str) or not isinstance(value, str):
             raise InvalidOption(f"metadata {name!r} must be text", hint="Metadata maps str to str.")
-    if pairs:
-        written["metadata"] = pairs
+    if options.metadata:
+        written["metadata"] = dict(options.metadata)
     if options.storage_class is not None:
         if not _STORAGE_CLASS.fullmatch(options.storage_class):
             raise InvalidOption(f"{options.storage_class!r} is no storage class", hint="STANDARD, NEARLINE, COLDLINE or ARCHIVE.")

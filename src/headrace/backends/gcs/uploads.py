@@ -75,7 +75,7 @@ class Uploads:
         return (
             yield from self._exchange.send(
                 "POST",
-                f"{self._exchange.bucket(location.container, upload=True)}/o",
+                f"{self._exchange.bucket_path(location.container, upload=True)}/o",
                 query=[*_MULTIPART, ("name", location.key), *conditions(options)],
                 headers={"content-type": f"multipart/related; boundary={boundary}", **self._key_headers},
                 body=[memoryview(before.encode()), *body, memoryview(f"\r\n--{boundary}--\r\n".encode())],
@@ -90,7 +90,7 @@ class Uploads:
         kind = content_type_of(options)
         begun: Reply = yield from self._exchange.send(
             "POST",
-            f"{self._exchange.bucket(location.container, upload=True)}/o",
+            f"{self._exchange.bucket_path(location.container, upload=True)}/o",
             query=[*_RESUMABLE, ("name", location.key), *conditions(options)],
             headers={
                 "content-type": "application/json; charset=UTF-8",

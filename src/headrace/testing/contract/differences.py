@@ -26,7 +26,6 @@ CAPABILITIES: Mapping[str, str] = {
     "parts_are_checked": "completing a write with a part that it never had fails",
     "presign": "makes URLs that anybody may use for a while",
     "presign_is_verified": "refuses such a URL that was changed",
-    "presign_writing": "such a URL may allow a write",
     "trailing_slash": "a name may end with a slash",
 }
 """What each capability means. A backend is tested for all that its ``lacks`` does not name."""
@@ -91,6 +90,5 @@ FAKE_GCS: Mapping[str, str] = {
     "create_only_in_parts": "fake-gcs-server ignores the condition of a composition",
     "if_match_in_parts": "fake-gcs-server ignores the condition of a composition",
     "presign_is_verified": "fake-gcs-server does not look at signatures",
-    "presign_writing": "fake-gcs-server takes no PUT that is signed",
 }
 """Google Cloud Storage, as fake-gcs-server has it."""

@@ -25,7 +25,6 @@ class PresigningContract(ContractCase):
         assert fetch(client.presign(f"{base}an object + more"), options) == payload(1000)
 
     @needs("presign")
-    @needs("presign_writing")
     def test_presigning_writing(self, client: Client, base: str, options: dict[str, Any]) -> None:
         fetch(client.presign(f"{base}object", method="PUT", expires=60), options, method="PUT", body=payload(1000))
         assert client.get(f"{base}object") == payload(1000)

