@@ -128,7 +128,7 @@ class Options:
         default=None,
         metadata=_spec(
             Name(),
-            "Google Cloud project whose buckets are listed, where buckets are created, and which pays with request_payer",
+            "Google Cloud project whose buckets are listed, and that new ones belong to",
             _gs("GOOGLE_CLOUD_PROJECT"),
             _gs("GCLOUD_PROJECT"),
         ),
