@@ -1,0 +1,46 @@
+"""Google Cloud Storage as a backend, whose replies come from a script."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from headrace.auth.bearer import Token
+from headrace.auth.gcs import FixedToken
+from headrace.backends.gcs import GcsBackend
+from headrace.config import Options
+from headrace.testing.contract.stepping import Answer
+
+
+@pytest.fixture
+def make_backend() -> Callable[..., GcsBackend]:
+    """Gives a backend with options, by default with a token."""
+
+    def make(**options: Any) -> GcsBackend:
+        source = options.pop("source", FixedToken(Token("a-token")))
+        return GcsBackend(Options(**options), None if options.get("anonymous") else source)
+
+    return make
+
+
+@pytest.fixture
+def backend(make_backend: Callable[..., GcsBackend]) -> GcsBackend:
+    return make_backend()
+
+
+def stored(size: int = 11, generation: str = "7", **more: object) -> Answer:
+    """The reply that describes an object."""
+    return document({"name": "key", "size": str(size), "generation": generation, "updated": "2026-01-02T03:04:05.678Z", **more})
+
+
+def document(content: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
+    return Answer(status=status, headers={"content-type": "application/json", **(headers or {})}, body=json.dumps(content).encode())
+
+
+def refusal(status: int, reason: str, message: str = "No.", headers: Mapping[str, str] | None = None) -> Answer:
+    """An error as the JSON API has it."""
+    details = [{"message": message, "domain": "global", "reason": reason}]
+    return document({"error": {"code": status, "message": message, "errors": details}}, status, headers)
