@@ -44,3 +44,14 @@ def refusal(status: int, reason: str, message: str = "No.", headers: Mapping[str
     """An error as the JSON API has it."""
     details = [{"message": message, "domain": "global", "reason": reason}]
     return document({"error": {"code": status, "message": message, "errors": details}}, status, headers)
+
+
+def batch_reply(*replies: tuple[int, int, str], boundary: str = "b=1") -> Answer:
+    """The reply to a batch: for each number a status and a body."""
+    parts = "".join(
+        f"--{boundary}\r\nContent-Type: application/http\r\nContent-ID: <response-{number}>\r\n\r\n"
+        f"HTTP/1.1 {status} Word\r\nX-GUploader-UploadID: u\r\n\r\n{body}\r\n"
+        for number, status, body in replies
+    )
+    headers = {"content-type": f'multipart/mixed; boundary="{boundary}"'}
+    return Answer(headers=headers, body=f"{parts}--{boundary}--\r\n".encode())

@@ -32,7 +32,7 @@ from headrace.models import ObjectInfo, Prefix
 from headrace.stores.retry import is_transient
 from headrace.testing.contract.stepping import Answer, Script
 from headrace.uri import Location
-from tests.backends.gcs.conftest import document, refusal, stored
+from tests.backends.gcs.conftest import batch_reply, document, refusal, stored
 
 PLACE = Location("gs", "bucket", "key")
 DATA = b"hello world"
@@ -274,16 +274,6 @@ def test_lists_that_go_round_in_circles(backend: GcsBackend, make_backend: Calla
     ):
         with pytest.raises(ProtocolError, match="circles"):
             Script(server=lambda _: document({"nextPageToken": "again", "rewriteToken": "again"})).run(operation)
-
-
-def batch_reply(*replies: tuple[int, int, str], boundary: str = "b=1") -> Answer:
-    parts = "".join(
-        f"--{boundary}\r\nContent-Type: application/http\r\nContent-ID: <response-{number}>\r\n\r\n"
-        f"HTTP/1.1 {status} Word\r\nX-GUploader-UploadID: u\r\n\r\n{body}\r\n"
-        for number, status, body in replies
-    )
-    headers = {"content-type": f'multipart/mixed; boundary="{boundary}"'}
-    return Answer(headers=headers, body=f"{parts}--{boundary}--\r\n".encode())
 
 
 def error_text(reason: str, message: str) -> str:

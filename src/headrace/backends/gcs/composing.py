@@ -1,8 +1,8 @@
 """Writes in parts: temporary objects that are composed into one ("Composite objects" in the documentation).
 
-An upload is a folder ``.headrace-parts/<upload>/`` in the bucket of the object: an empty ``upload`` whose metadata has the object's name,
-and the parts, whose names are their numbers. At the end they are composed, 32 at a time, into larger ones, and the last composition makes
-the object. All have the object's storage class, which the service demands. Whatever ends an upload deletes its folder.
+An upload is a folder ``.headrace-parts/<upload>/`` in the bucket of the object: an empty object ``upload``, and the parts, whose names are
+their numbers. At the end they are composed, 32 at a time, into larger ones, and the last composition makes the object. All have the
+object's storage class, which the service demands, and its name in their metadata. Whatever ends an upload deletes its folder.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from headrace.backends.protocol import Body, Continuation, Part, Upload, UploadI
 from headrace.backends.service.documents import moment
 from headrace.errors import HeadraceError, NotFound, ServiceError
 from headrace.http.codec import Reply
-from headrace.http.effects import Operation, Parallel
+from headrace.http.effects import Operation, Parallel, Sleep
 from headrace.models import ObjectInfo
 from headrace.uri import Location
 
@@ -43,6 +43,8 @@ _log = logging.getLogger("headrace")
 HIDDEN = ".headrace-parts/"
 """What the names of temporary objects begin with. A listing shows them only to those who ask for this prefix."""
 
+_SWEEPS = 5
+_SECONDS_BETWEEN_SWEEPS = 0.1
 _AT_MOST = 32
 _AT_ONCE = 8
 _BEGINNING = "upload"
@@ -97,7 +99,7 @@ class Composing:
         identity = secrets.token_hex(16)
         upload = Upload(location, f"{identity}-{options.storage_class}" if options.storage_class else identity)
         beginning = location.at(f"{_folder(upload)}{_BEGINNING}")
-        reply = yield from self._uploads.write(beginning, (), WriteOptions(metadata={_DESTINATION: location.key}))
+        reply = yield from self._uploads.write(beginning, (), _options_of_parts(upload))
         if reply.status >= 300:
             raise error_from(reply)
         return upload
@@ -124,7 +126,7 @@ class Composing:
             raise error_from(reply) if reply.status == 404 else write_error(reply, options)
         info = written(upload.location, sum(source.size for source in sources), reply)
         try:
-            yield from self.abort(upload)
+            yield from self._sweep(upload)
         except HeadraceError as error:
             _log.warning("%s: it is written, but its parts below %s could not be deleted: %s", info.uri, _folder(upload), error)
         return info
@@ -159,15 +161,23 @@ class Composing:
         )
 
     def abort(self, upload: Upload) -> Operation[None]:
-        """Delete what there is of an upload, older versions in a versioned bucket included."""
+        """Delete what there is of an upload. A part that was on its way when its connection broke may arrive yet: it is waited for."""
+        for _ in range(_SWEEPS):
+            if not (yield from self._sweep(upload)):
+                return
+            yield Sleep(_SECONDS_BETWEEN_SWEEPS)
+
+    def _sweep(self, upload: Upload) -> Operation[bool]:
+        """Delete what there is now, older versions in a versioned bucket included; whether there was anything."""
         try:
             pieces = yield from self._pieces(upload.location, _folder(upload), versions=True)
             errors = yield from delete_objects(self._exchange, upload.location, [(piece.name, piece.generation) for piece in pieces])
         except NotFound:
-            return
+            return False
         for error in errors:
             if error is not None:
                 raise error
+        return bool(pieces)
 
     def list_parts(self, upload: Upload) -> Operation[Sequence[Part]]:
         """The parts that were written."""
@@ -181,13 +191,15 @@ class Composing:
         ]
 
     def list_uploads(self, location: Location) -> Operation[Sequence[UploadInfo]]:
-        """The uploads whose folders are there."""
-        found: list[UploadInfo] = []
+        """The uploads of which there is anything, by what its metadata says it belongs to."""
+        found: dict[Upload, float | None] = {}
         for piece in (yield from self._pieces(location, HIDDEN)):
             key = piece.info.metadata.get(_DESTINATION)
-            if piece.number == _BEGINNING and key is not None and key.startswith(location.key) and _UPLOAD_ID.fullmatch(piece.upload):
-                found.append(UploadInfo(Upload(location.at(key), piece.upload), piece.created))
-        return found
+            if key is not None and key.startswith(location.key) and _UPLOAD_ID.fullmatch(piece.upload):
+                upload = Upload(location.at(key), piece.upload)
+                started = [time for time in (found.get(upload), piece.created) if time is not None]
+                found[upload] = min(started, default=None)
+        return [UploadInfo(upload, started) for upload, started in found.items()]
 
     def _pieces(self, location: Location, prefix: str, *, versions: bool = False) -> Operation[list[_Piece]]:
         found: list[_Piece] = []
@@ -220,7 +232,7 @@ def _unknown(upload: Upload) -> NotFound:
 
 def _options_of_parts(upload: Upload) -> WriteOptions:
     match = _UPLOAD_ID.fullmatch(upload.id)
-    return WriteOptions(storage_class=match[1] if match else None)
+    return WriteOptions(metadata={_DESTINATION: upload.location.key}, storage_class=match[1] if match else None)
 
 
 def _source(upload: Upload, part: Part) -> _Source:
