@@ -10,11 +10,10 @@ from __future__ import annotations
 import functools
 import logging
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from time import time
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from headrace.auth.functions import FunctionSource, posix_seconds
 from headrace.auth.refreshing import RefreshingSource, refuse_expired
@@ -31,6 +30,8 @@ __all__ = [
     "chain",
     "region_from_profile",
 ]
+
+T = TypeVar("T")
 
 _KEY_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
@@ -142,12 +143,14 @@ class BotocoreSource(RefreshingSource[Credentials]):
         return BotocoreSource, (self.profile,)
 
     def _fetch(self) -> Credentials:
-        with _asking_botocore(self.profile):
-            session = _botocore_session(self.profile)
-            found = session.get_credentials()
-            if found is None:
-                raise _nothing_found(session, self.profile)
-            return _credentials_from(found)
+        return _ask_botocore(self.profile, self._found)
+
+    def _found(self) -> Credentials:
+        session = _botocore_session(self.profile)
+        found = session.get_credentials()
+        if found is None:
+            raise _nothing_found(session, self.profile)
+        return _credentials_from(found)
 
 
 def chain(*, credentials: object = None, profile: str | None = None, environ: Mapping[str, str] = os.environ) -> CredentialSource:
@@ -180,8 +183,7 @@ def region_from_profile(profile: str | None) -> str | None:
     """
     if profile is None and not any(os.path.exists(os.path.expanduser(path)) for path in _shared_files()):
         return None
-    with _asking_botocore(profile):
-        region = _botocore_session(profile).get_scoped_config().get("region")
+    region = _ask_botocore(profile, lambda: _botocore_session(profile).get_scoped_config().get("region"))
     return str(region) if region else None
 
 
@@ -244,12 +246,12 @@ def _botocore_session(profile: str | None) -> Any:
     return botocore.session.Session(profile=profile)
 
 
-@contextmanager
-def _asking_botocore(profile: str | None) -> Iterator[None]:
+def _ask_botocore(profile: str | None, function: Callable[[], T]) -> T:
+    """What botocore gives; what goes wrong there is raised as one of headrace's errors."""
     wanted = _discretion().wanted
-    before, failure = wanted.set(True), None
+    before = wanted.set(True)
     try:
-        yield
+        return function()
     except HeadraceError:
         raise
     except Exception as error:  # whatever the files, programs and services that botocore asks make it raise
@@ -257,9 +259,8 @@ def _asking_botocore(profile: str | None) -> Iterator[None]:
         failure = CredentialsError(f"botocore could not load {whose}: {type(error).__name__}: {error}")
     finally:
         wanted.reset(before)
-    if failure is not None:
-        # Without its cause: an error of a JSON parser, for one, holds the whole text, and that the keys.
-        raise failure
+    # Only now, when the error is not handled any more: one of a JSON parser, for instance, holds the whole text, and that the keys.
+    raise failure
 
 
 def _nothing_found(session: Any, profile: str | None) -> CredentialsError:
