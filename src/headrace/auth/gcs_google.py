@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import re
+from collections.abc import Callable, Mapping
 from datetime import UTC
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from headrace.auth.bearer import Token, UrlSigner
@@ -27,10 +26,13 @@ from headrace.http.messages import Request, parse_origin
 
 __all__ = ["GoogleSource", "is_google", "signer_of", "token_of"]
 
+T = TypeVar("T")
+
 _STORAGE_SCOPE = "https://www.googleapis.com/auth/devstorage.full_control"
 _SIGNING_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _METADATA_SERVERS = frozenset({"169.254.169.254", "metadata.google.internal", "metadata"})
-_LONGEST_WORD = 60
+_LONGEST_WORD = 16
+_HARMLESS = re.compile(r"[A-Z]?[a-z]*(?:[-_.,:;'\"()]+[a-z]+)*[-_.,:;'\"()]*").fullmatch
 _REMEDY = (
     "Set GOOGLE_APPLICATION_CREDENTIALS to a service-account file, run `gcloud auth application-default login`, give credentials=, "
     "or set anonymous if the data is public"
@@ -66,11 +68,15 @@ class GoogleSource(RefreshingSource[Token]):
     def _find(self, scope: str) -> tuple[Any, str | None]:
         if self._given is not None:
             return self._given, getattr(self._given, "project_id", None)
-        with _asking_google():
-            import google.auth
+        found: tuple[Any, str | None] = _ask(lambda: _default_credentials(scope, self._settings))
+        return found
 
-            transport: Any = _Transport(self._settings)
-            return google.auth.default(scopes=[scope], request=transport)
+
+def _default_credentials(scope: str, settings: Settings) -> tuple[Any, str | None]:
+    import google.auth
+
+    transport: Any = _Transport(settings)
+    return google.auth.default(scopes=[scope], request=transport)
 
 
 def is_google(value: object) -> bool:
@@ -85,13 +91,16 @@ def token_of(credentials: Any, settings: Settings) -> Token:
         CredentialsError: the token endpoint refused.
         ConnectionFailed: it could not be reached.
     """
-    with _asking_google():
-        if getattr(credentials, "requires_scopes", False):
-            credentials = credentials.with_scopes([_STORAGE_SCOPE])
-        credentials.refresh(_Transport(settings))
-        expiry = credentials.expiry
-        # google-auth's times are in UTC and do not say so.
-        return Token(credentials.token, expiry and expiry.replace(tzinfo=UTC).timestamp())
+    return _ask(lambda: _refreshed(credentials, settings))
+
+
+def _refreshed(credentials: Any, settings: Settings) -> Token:
+    if getattr(credentials, "requires_scopes", False):
+        credentials = credentials.with_scopes([_STORAGE_SCOPE])
+    credentials.refresh(_Transport(settings))
+    expiry = credentials.expiry
+    # google-auth's times are in UTC and do not say so.
+    return Token(credentials.token, expiry and expiry.replace(tzinfo=UTC).timestamp())
 
 
 def signer_of(credentials: Any, settings: Settings) -> UrlSigner:
@@ -100,26 +109,29 @@ def signer_of(credentials: Any, settings: Settings) -> UrlSigner:
     Raises:
         NotSupported: they are no service account's.
     """
-    with _asking_google():
-        email = getattr(credentials, "signer_email", None)
-        if email:
-            return UrlSigner(email, partial(_sign, credentials.sign_bytes))
-        if hasattr(credentials, "service_account_email"):
-            # The metadata server says "default" until it is asked for a token.
-            transport = _Transport(settings)
-            credentials.refresh(transport)
-            from google.auth import iam
-
-            email = credentials.service_account_email
-            return UrlSigner(email, partial(_sign, iam.Signer(transport, credentials, email).sign))  # type: ignore[no-untyped-call]
-    raise NotSupported(
-        "these credentials cannot sign URLs", hint="Use those of a service account: a key file, an impersonation or a virtual machine's."
-    )
+    found = _ask(lambda: _found_signer(credentials, settings))
+    if found is None:
+        raise NotSupported(
+            "these credentials cannot sign URLs",
+            hint="Use those of a service account: a key file, an impersonation, a virtual machine's.",
+        )
+    email, sign = found
+    return UrlSigner(email, lambda message: _ask(lambda: sign(message)))
 
 
-def _sign(sign: Callable[[bytes], bytes], message: bytes) -> bytes:
-    with _asking_google():
-        return sign(message)
+def _found_signer(credentials: Any, settings: Settings) -> tuple[str, Callable[[bytes], bytes]] | None:
+    email = getattr(credentials, "signer_email", None)
+    if email:
+        return email, credentials.sign_bytes
+    if not hasattr(credentials, "service_account_email"):
+        return None
+    from google.auth import iam
+
+    transport = _Transport(settings)
+    # Until it is asked for a token, a virtual machine calls its account "default".
+    credentials.refresh(transport)
+    email = credentials.service_account_email
+    return email, iam.Signer(transport, credentials, email).sign  # type: ignore[no-untyped-call]
 
 
 class _Answer(NamedTuple):
@@ -171,23 +183,21 @@ class _Transport:
             transport.close()
 
 
-@contextmanager
-def _asking_google() -> Iterator[None]:
-    failure: HeadraceError | None = None
+def _ask(function: Callable[[], T]) -> T:
+    """What google-auth gives; what goes wrong there is raised as one of headrace's errors."""
     try:
-        yield
+        return function()
     except HeadraceError:
         raise
     except ImportError as error:
-        failure = MissingDependency(
+        failure: HeadraceError = MissingDependency(
             f"google-auth is needed to find Google credentials ({error.name} is missing)",
             hint="Install it: pip install 'headrace[gcs]'. Without it: credentials= with a function that returns a token, or anonymous.",
         )
     except Exception as error:  # whatever the files, programs and services that google-auth asks make it raise
         failure = _translated(error)
-    if failure is not None:
-        # Without its cause, whose frames and arguments hold keys and tokens.
-        raise failure
+    # Only now, when the error is not handled any more: its frames and arguments, which hold keys and tokens, stay behind.
+    raise failure
 
 
 def _translated(error: Exception) -> HeadraceError:
@@ -201,5 +211,6 @@ def _translated(error: Exception) -> HeadraceError:
 
 
 def _discreet(text: str) -> str:
-    """A message without what may be a key, a token or a signature in it: those are long and have no blanks."""
-    return " ".join(word if len(word) <= _LONGEST_WORD else "…" for word in text[:1000].split())
+    """A message without what may be a part of a key, a token or a signature: of long words only those of letters and usual marks."""
+    words = text[:1000].split()
+    return " ".join(word if len(word) <= _LONGEST_WORD or _HARMLESS(word) else "…" for word in words)
