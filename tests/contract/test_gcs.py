@@ -13,6 +13,8 @@ from tests.google_account import ServiceAccount
 
 class TestFakeGCS(BackendContract):
     lacks: ClassVar = {**differences.FAKE_GCS, "presign": "an emulator has no accounts, and so no key to sign with"}
+    # Two pages: each write takes fake-gcs-server longer, the more there are.
+    many = 1100
 
     @pytest.fixture
     def options(self, fake_gcs: Server, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
