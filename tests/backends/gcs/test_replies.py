@@ -215,6 +215,12 @@ def test_a_token_of_which_there_is_only_one_is_not_tried_twice(backend: GcsBacke
     assert script.finished
 
 
+@pytest.mark.parametrize("content", [{}, {"done": True}, {"done": True, "resource": [5]}, {"done": False, "rewriteToken": 5}, []])
+def test_copies_that_are_not_to_be_believed(backend: GcsBackend, content: object) -> None:
+    with pytest.raises(ProtocolError):
+        Script(document(content)).run(backend.copy(PLACE, PLACE.at("copy"), WriteOptions()))
+
+
 def listing(*names: str, **more: object) -> Answer:
     return document({"items": [{"name": name, "size": "1", "generation": "5"} for name in names], **more})
 
@@ -256,6 +262,7 @@ def test_parts_of_writes_are_listed_to_those_who_ask_for_them(backend: GcsBacken
         {"items": [{"name": "q/elsewhere", "size": "5"}]},
         {"items": [{"name": "p/a"}]},
         {"prefixes": 5},
+        {"nextPageToken": 5},
         {"prefixes": ["elsewhere/"]},
         {"prefixes": [7]},
         [],

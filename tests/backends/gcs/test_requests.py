@@ -89,8 +89,9 @@ def test_an_anonymous_request_has_no_token(make_backend: MakeBackend) -> None:
 
 
 def test_a_token_does_not_go_over_a_network_without_tls(make_backend: MakeBackend) -> None:
-    with pytest.raises(CredentialsError, match="TLS"):
-        make_backend(endpoint_url="http://storage.example")
+    for endpoint in ("http://storage.example", "http://127.0.0.1.example", "http://10.0.0.1:4443"):
+        with pytest.raises(CredentialsError, match="TLS"):
+            make_backend(endpoint_url=endpoint)
     for endpoint in ("http://localhost:4443", "http://127.0.0.1:4443", "http://[::1]:4443"):
         make_backend(endpoint_url=endpoint)
     make_backend(endpoint_url="http://storage.example", anonymous=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from headrace.auth.gcs import GoogleTokenSource
 from headrace.auth.gcs_urls import signed_url
-from headrace.auth.sigv4 import canonical_query, encode_path
+from headrace.auth.sigv4 import canonical_query, encode_path, encode_query_value
 from headrace.backends.gcs.composing import HIDDEN, Composing
 from headrace.backends.gcs.deleting import BATCH_SIZE, delete_objects
 from headrace.backends.gcs.encryption import key_headers
@@ -25,6 +25,7 @@ from headrace.backends.gcs.resources import (
     items_of,
     parse,
     resource,
+    token_in,
 )
 from headrace.backends.gcs.uploads import Uploads, written
 from headrace.backends.protocol import (
@@ -68,7 +69,8 @@ class GcsBackend:
 
     Raises:
         CredentialsError: a token would go over a network without TLS.
-        NotSupported: a checksum or an encryption that the service does not have.
+        InvalidOption: a checksum that the service does not have, or nobody named to pay.
+        NotSupported: an encryption that the service does not have.
     """
 
     scheme = "gs"
@@ -158,13 +160,13 @@ class GcsBackend:
         entries = _entries(location, document)
         hidden = "" if location.key.startswith(HIDDEN) else HIDDEN
         shown = [entry for key, entry in entries if key != start_after and not (hidden and key.startswith(hidden))]
-        return Page(shown, document.get("nextPageToken") or None)
+        return Page(shown, token_in(document))
 
     def copy(self, source: Location, destination: Location, options: WriteOptions) -> Operation[ObjectInfo]:
         """See `Backend.copy`: the service rewrites the object, in as many requests as it wants."""
         described = yield from self._description_of_copy(source, options)
-        path = f"{self._exchange.object_path(source.container, source.key)}/rewriteTo/b/{destination.container}/o/"
-        path += self._exchange.object_path("", destination.key).rpartition("/")[2]
+        path = self._exchange.object_path(source.container, source.key)
+        path = f"{path}/rewriteTo/b/{destination.container}/o/{encode_query_value(destination.key)}"
         token: str | None = ""
         continuation = Continuation()
         while True:
@@ -179,9 +181,10 @@ class GcsBackend:
             if reply.status >= 300:
                 raise write_error(reply, options)
             document = parse(reply.body)
-            if document.get("done"):
-                return info_from_resource(destination.uri, document.get("resource") or {})
-            token = document.get("rewriteToken")
+            copied = document.get("resource")
+            if document.get("done") and isinstance(copied, dict):
+                return info_from_resource(destination.uri, copied)
+            token = token_in(document, "rewriteToken")
             if not token:
                 raise ProtocolError("a copy that is not done, without the token that continues it", status=reply.status)
             continuation.follow(token)
@@ -279,7 +282,7 @@ class GcsBackend:
             document = parse(reply.body)
             for item in items_of(document):
                 found.append(BucketInfo(uri=f"gs://{item['name']}/", created=moment(str(item.get("timeCreated") or ""))))
-            token = document.get("nextPageToken") or None
+            token = token_in(document)
             continuation.follow(token)
         return found
 

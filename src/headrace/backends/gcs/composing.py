@@ -26,6 +26,7 @@ from headrace.backends.gcs.resources import (
     items_of,
     parse,
     resource,
+    token_in,
 )
 from headrace.backends.gcs.uploads import Uploads, written
 from headrace.backends.protocol import Body, Continuation, Part, Upload, UploadInfo, WriteOptions, body_length
@@ -214,7 +215,7 @@ class Composing:
             for item in items_of(document):
                 if item["name"].startswith(prefix):
                     found.append(_piece(location, item))
-            token = document.get("nextPageToken") or None
+            token = token_in(document)
             continuation.follow(token)
         return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -17,7 +18,6 @@ from headrace.http.messages import Origin, Request, parse_origin
 __all__ = ["Exchange"]
 
 _SERVICE = "https://storage.googleapis.com"
-_LOOPBACK = ("localhost", "::1")
 _ASK_FIRST_FROM = 1 << 20
 
 
@@ -46,7 +46,7 @@ class Exchange:
 
     def bucket_path(self, bucket: str, *, upload: bool = False) -> str:
         """The path of a bucket, or the one where its objects are uploaded to."""
-        return f"{self.base}{'/upload' if upload else ''}/storage/v1/b/{encode_query_value(bucket)}"
+        return f"{self.base}{'/upload' if upload else ''}/storage/v1/b/{bucket}"
 
     def object_path(self, bucket: str, key: str) -> str:
         """The path of an object: its name is one segment, slashes included."""
@@ -102,4 +102,7 @@ class Exchange:
 
 
 def _is_loopback(origin: Origin) -> bool:
-    return origin.host in _LOOPBACK or origin.host.startswith("127.")
+    try:
+        return origin.host == "localhost" or ipaddress.ip_address(origin.host).is_loopback
+    except ValueError:
+        return False

@@ -27,6 +27,7 @@ __all__ = [
     "parse",
     "resource",
     "tag",
+    "token_in",
 ]
 
 OBJECT_FIELDS = "size,generation,updated,contentType,metadata,storageClass,crc32c,md5Hash"
@@ -67,6 +68,18 @@ def items_of(document: Mapping[str, Any], name: str = "items") -> Iterator[dict[
         if not isinstance(item, dict) or not isinstance(item.get("name"), str):
             raise ProtocolError(f"an entry of {name!r} in the reply has no name")
         yield item
+
+
+def token_in(document: Mapping[str, Any], name: str = "nextPageToken") -> str | None:
+    """What continues a list or a copy; None at its end.
+
+    Raises:
+        ProtocolError: it is not text.
+    """
+    token = document.get(name)
+    if token is not None and not isinstance(token, str):
+        raise ProtocolError(f"{name!r} in the reply is not text")
+    return token or None
 
 
 def tag(generation: str | None) -> str | None:
