@@ -1,9 +1,9 @@
-"""Google Cloud Storage as a backend, whose replies come from a script."""
+"""Google Cloud Storage as a backend, whose replies come from a script, or from a server behind a proxy that breaks things."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -13,6 +13,10 @@ from headrace.auth.gcs import FixedToken
 from headrace.backends.gcs import GcsBackend
 from headrace.config import Options
 from headrace.testing.contract.stepping import Answer
+from headrace.testing.faults import FaultProxy
+from headrace.testing.servers import Server
+
+SIZES: dict[str, Any] = {"part_size": 5 << 20, "multipart_threshold": 5 << 20}
 
 
 @pytest.fixture
@@ -29,6 +33,19 @@ def make_backend() -> Callable[..., GcsBackend]:
 @pytest.fixture
 def backend(make_backend: Callable[..., GcsBackend]) -> GcsBackend:
     return make_backend()
+
+
+@pytest.fixture
+def proxy(fake_gcs: Server) -> Iterator[FaultProxy]:
+    """A proxy before fake-gcs-server."""
+    with FaultProxy(fake_gcs.endpoint) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def options(proxy: FaultProxy) -> dict[str, Any]:
+    """Of a client that tries once, and writes a few MiB in parts."""
+    return {"endpoint_url": proxy.endpoint, "anonymous": True, "project": "project", "max_attempts": 1, **SIZES}
 
 
 def stored(size: int = 11, generation: str = "7", **more: object) -> Answer:

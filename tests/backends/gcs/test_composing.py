@@ -22,7 +22,6 @@ from headrace.stores.retry import RetryPolicy
 from headrace.stores.store import Store
 from headrace.testing.contract.stepping import Answer, Script
 from headrace.testing.faults import FaultProxy, Rule, Stall, Status
-from headrace.testing.servers import Server
 from headrace.transfer.session import Session
 from headrace.transfer.writing import WritePlan, store_body
 from headrace.uri import Location
@@ -32,20 +31,8 @@ PLACE = Location("gs", "bucket", "key")
 UPLOAD = Upload(PLACE, "0123456789abcdef" * 2)
 FOLDER = f"{HIDDEN}{UPLOAD.id}/"
 PLAIN = WriteOptions()
-SIZES: dict[str, Any] = {"part_size": 5 << 20, "multipart_threshold": 5 << 20}
 DATA = bytes(range(256)) * (45 << 10)
 """Three parts."""
-
-
-@pytest.fixture
-def proxy(fake_gcs: Server) -> Iterator[FaultProxy]:
-    with FaultProxy(fake_gcs.endpoint) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def options(proxy: FaultProxy) -> dict[str, Any]:
-    return {"endpoint_url": proxy.endpoint, "anonymous": True, "project": "project", "max_attempts": 1, **SIZES}
 
 
 @pytest.fixture
