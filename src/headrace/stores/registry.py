@@ -5,15 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from headrace.backends.protocol import Backend
-from headrace.config import Resolved, merge
+from headrace.config import Options, Resolved, merge
 from headrace.errors import InvalidURI
+from headrace.http.connecting import Settings
 from headrace.stores.retry import RetryPolicy
 from headrace.stores.store import Store
 from headrace.uri import Location
 
-__all__ = ["SCHEMES", "Stores"]
+__all__ = ["SCHEMES", "Stores", "connection_settings"]
 
-SCHEMES = ("s3", "file", "direct", "memory")
+SCHEMES = ("s3", "gs", "file", "direct", "memory")
+
+
+def connection_settings(options: Options) -> Settings:
+    """How the options want connections to be made."""
+    return Settings(
+        connect_timeout=options.connect_timeout,
+        stall_timeout=options.stall_timeout,
+        max_connections=options.max_connections,
+        ca_bundle=options.ca_bundle,
+        verify_tls=options.verify_tls,
+        proxy=options.proxy,
+    )
 
 
 class Stores:
@@ -48,6 +61,8 @@ class Stores:
 def _make_backend(scheme: str, resolved: Resolved) -> Backend:
     if scheme == "s3":
         return _make_s3(resolved)
+    if scheme == "gs":
+        return _make_gcs(resolved)
     if scheme == "file":
         from headrace.backends.file import FileBackend
 
@@ -72,3 +87,15 @@ def _make_s3(resolved: Resolved) -> Backend:
         options = merge(options, region=aws.region_from_profile(options.profile))
     source = None if options.anonymous else aws.chain(credentials=options.credentials, profile=profile)
     return S3Backend(options, source)
+
+
+def _make_gcs(resolved: Resolved) -> Backend:
+    from headrace.auth import gcs
+    from headrace.backends.gcs import GcsBackend
+
+    options = resolved.options
+    # An emulator knows no tokens, and may be anybody's: none is looked for.
+    emulated = "STORAGE_EMULATOR_HOST" in str(resolved.origins["endpoint_url"])
+    if options.anonymous or (emulated and options.credentials is None):
+        return GcsBackend(options, None)
+    return GcsBackend(options, gcs.chain(credentials=options.credentials, settings=connection_settings(options)))

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from headrace import config, memory
 from headrace.backends.protocol import Fetched
 from headrace.errors import HeadraceError, InvalidOption, NotSupported
-from headrace.http.blocking import BlockingTransport, Lane, Settings
+from headrace.http.blocking import BlockingTransport, Lane
 from headrace.http.crew import Crew, run_blocking
 from headrace.http.effects import Operation
-from headrace.stores.registry import Stores
+from headrace.stores.registry import Stores, connection_settings
 from headrace.stores.store import Store
 from headrace.transfer import forking
 from headrace.transfer.reading import ReadPlan, fetch
@@ -51,14 +51,7 @@ class Session:
         _refuse_what_is_not_built(self.options)
         for name in resolved.unknown:
             _log.warning("the environment variable %s is read by nobody; `headrace config` shows those that are", name)
-        self.settings = Settings(
-            connect_timeout=self.options.connect_timeout,
-            stall_timeout=self.options.stall_timeout,
-            max_connections=self.options.max_connections,
-            ca_bundle=self.options.ca_bundle,
-            verify_tls=self.options.verify_tls,
-            proxy=self.options.proxy,
-        )
+        self.settings = connection_settings(self.options)
         self.stores = Stores(lambda scheme: config.resolve(self.arguments, scheme=scheme))
         self.read_plan = ReadPlan(self.options.range_threshold, _AT_ONCE)
         self.write_plan = WritePlan(self.options.multipart_threshold, self.options.part_size, _AT_ONCE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["CAPABILITIES", "CEPH", "DIRECT", "FILE", "MEMORY", "MINISTACK", "NGINX"]
+__all__ = ["CAPABILITIES", "CEPH", "DIRECT", "FAKE_GCS", "FILE", "MEMORY", "MINISTACK", "NGINX"]
 
 CAPABILITIES: Mapping[str, str] = {
     "aborted_is_not_found": "an unfinished write that was given up is unknown from then on",
@@ -84,3 +84,11 @@ NGINX: Mapping[str, str] = {
     "trailing_slash": "objects are files: such names are refused",
 }
 """S3, as headrace's own small server on nginx has it, which is for speed."""
+
+FAKE_GCS: Mapping[str, str] = {
+    "aborted_is_not_found": "a part is an object of its own, which nothing keeps from being written",
+    "create_only_in_parts": "fake-gcs-server ignores the condition of a composition",
+    "if_match_in_parts": "fake-gcs-server ignores the condition of a composition",
+    "presign_is_verified": "fake-gcs-server does not look at signatures",
+}
+"""Google Cloud Storage, as fake-gcs-server has it."""

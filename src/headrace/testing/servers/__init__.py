@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from headrace.testing.servers.authority import Authority, Certificate
 from headrace.testing.servers.ceph import CephRGW
+from headrace.testing.servers.fake_gcs import FakeGCS
 from headrace.testing.servers.ministack import MiniStack
 from headrace.testing.servers.nginx import Nginx
 from headrace.testing.servers.server import Server
 
-__all__ = ["Authority", "CephRGW", "Certificate", "MiniStack", "Nginx", "Server"]
+__all__ = ["Authority", "CephRGW", "Certificate", "FakeGCS", "MiniStack", "Nginx", "Server"]

@@ -8,7 +8,7 @@ import threading
 from contextlib import ExitStack
 
 from headrace.errors import MissingDependency
-from headrace.testing.servers import CephRGW, MiniStack, Nginx, Server
+from headrace.testing.servers import CephRGW, FakeGCS, MiniStack, Nginx, Server
 
 __all__: list[str] = []
 
@@ -28,7 +28,7 @@ def _main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     with ExitStack() as running:
-        for server in (MiniStack(), CephRGW(), Nginx()):
+        for server in (FakeGCS(), MiniStack(), CephRGW(), Nginx()):
             try:
                 print(_exports(running.enter_context(server)), flush=True)
             except MissingDependency as error:
