@@ -8,20 +8,19 @@ botocore is imported only when it is asked; keys from code or the environment ne
 from __future__ import annotations
 
 import functools
-import inspect
 import logging
 import os
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
 from time import time
 from typing import Any, Protocol, runtime_checkable
 
+from headrace.auth.functions import FunctionSource
 from headrace.auth.refreshing import RefreshingSource, refuse_expired
 from headrace.auth.sigv4 import Credentials
-from headrace.errors import CredentialsError, HeadraceError, InvalidOption
+from headrace.errors import CredentialsError, HeadraceError
 from headrace.http.messages import Secret
 
 __all__ = [
@@ -93,7 +92,7 @@ class StaticSource:
         """Do nothing: there are no others to be had."""
 
 
-class EnvironmentSource(RefreshingSource):
+class EnvironmentSource(RefreshingSource[Credentials]):
     """``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``, ``AWS_SESSION_TOKEN`` and ``AWS_CREDENTIAL_EXPIRATION``, read at first use.
 
     They are read again when the service rejects them or they have ended. Pickled, it reads the environment of the new process.
@@ -118,53 +117,19 @@ class EnvironmentSource(RefreshingSource):
         return Credentials(access_key, secret_key, token or None, _posix_seconds(expires))
 
 
-class CallableSource(RefreshingSource):
-    """The user's function, called without arguments at first use, when its credentials are about to end, and when they are rejected.
+class CallableSource(FunctionSource[Credentials]):
+    """The user's function; see `FunctionSource`.
 
     It returns `Credentials`, a mapping with ``access_key``, ``secret_key``, ``token`` and ``expires`` (POSIX seconds, an aware
     datetime or ISO 8601 text), the same in the spelling of AWS (``AccessKeyId``, ...), or an object with such attributes, botocore's
-    credentials among them. Without ``expires`` they are kept until the service rejects them. It may block, and may be called
-    from any thread, but never by two at once. What it raises becomes a `CredentialsError`, unless it is one of headrace's errors.
-
-    Pickled, it travels as the function's name.
-
-    Raises:
-        InvalidOption: it cannot be called, or is a coroutine function.
+    credentials among them. Without ``expires`` they are kept until the service rejects them.
     """
 
-    def __init__(self, function: Callable[[], object]) -> None:
-        super().__init__()
-        if not callable(function):
-            raise InvalidOption(f"credentials must be something to call, not {type(function).__name__}")
-        if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
-            raise _no_coroutines()
-        self._function = function
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        if not _importable(self._function):
-            raise CredentialsError(
-                "the function that gives the credentials cannot be imported by name, so it cannot be pickled",
-                hint="Define it at the top level of a module: not as a lambda, a partial, or a method of an object, which may hold secrets",
-            )
-        return CallableSource, (self._function,)
-
-    def _fetch(self) -> Credentials:
-        try:
-            return _credentials_from(self._call())
-        except HeadraceError:
-            raise
-        except Exception as error:
-            raise CredentialsError(f"the function that gives the credentials raised {type(error).__name__}") from error
-
-    def _call(self) -> object:
-        value = self._function()
-        if inspect.iscoroutine(value):
-            value.close()
-            raise _no_coroutines()
-        return value
+    def _understand(self, value: object) -> Credentials:
+        return _credentials_from(value)
 
 
-class BotocoreSource(RefreshingSource):
+class BotocoreSource(RefreshingSource[Credentials]):
     """What botocore's chain finds, for one profile if one is named. Pickled, it travels as the profile's name.
 
     The chain is walked anew at every refresh, so changed files are seen, and nothing of botocore's is carried over a fork.
@@ -266,17 +231,6 @@ def _posix_seconds(value: object) -> float | None:
     if moment.tzinfo is None:
         raise CredentialsError("the end of the credentials has no time zone")
     return moment.timestamp()
-
-
-def _importable(function: object) -> bool:
-    found: object = sys.modules.get(getattr(function, "__module__", None) or "")
-    for name in getattr(function, "__qualname__", "").split("."):
-        found = getattr(found, name, None)
-    return found is not None and found == function
-
-
-def _no_coroutines() -> InvalidOption:
-    return InvalidOption("credentials cannot be a coroutine function", hint="Give a plain function; it may block")
 
 
 class _Discretion(logging.Filter):
