@@ -297,8 +297,8 @@ class SecretSource(Kind):
     """Credentials, or something that gives them."""
 
     accepted = (
-        "a function that returns credentials (as text: 'module:function'), a mapping with access_key, secret_key and token, "
-        "or credentials of headrace or botocore"
+        "a function that returns credentials (as text: 'module:function'), a mapping with access_key, secret_key and token "
+        "(for az:// account and key, sas_token, token or connection_string), or credentials of headrace, botocore or azure-identity"
     )
 
     def _read(self, value: object) -> object:

@@ -13,7 +13,7 @@ from headrace.uri import Location
 
 __all__ = ["SCHEMES", "Stores"]
 
-SCHEMES = ("s3", "file", "direct", "memory")
+SCHEMES = ("s3", "az", "file", "direct", "memory")
 
 
 class Stores:
@@ -48,6 +48,8 @@ class Stores:
 def _make_backend(scheme: str, resolved: Resolved) -> Backend:
     if scheme == "s3":
         return _make_s3(resolved)
+    if scheme == "az":
+        return _make_azure(resolved)
     if scheme == "file":
         from headrace.backends.file import FileBackend
 
@@ -72,3 +74,13 @@ def _make_s3(resolved: Resolved) -> Backend:
         options = merge(options, region=aws.region_from_profile(options.profile))
     source = None if options.anonymous else aws.chain(credentials=options.credentials, profile=profile)
     return S3Backend(options, source)
+
+
+def _make_azure(resolved: Resolved) -> Backend:
+    from headrace.auth import azure
+    from headrace.backends.azure import AzureBackend, account_in_url
+
+    options = resolved.options
+    guess = account_in_url(options.endpoint_url) if options.endpoint_url else None
+    found = azure.find(account=options.account, guess=guess, credentials=options.credentials, anonymous=options.anonymous)
+    return AzureBackend(options, found)
