@@ -42,7 +42,9 @@ __all__ = ["AzureBackend"]
 
 _MIB = 1 << 20
 _CHECKSUM_ELSEWHERE_FROM = 1 << 20
-_PAGE = "2000"
+PAGE = 2000
+"""Entries that are asked for at once: as many as make a document of a few megabytes, however long their names are."""
+
 _BLOCK_LISTS_AT_ONCE = 8
 _PERMISSIONS = {"GET": "r", "HEAD": "r", "PUT": "cw", "DELETE": "d"}
 # A token must not end before the service has looked at it, and clocks differ.
@@ -145,7 +147,7 @@ class AzureBackend:
         self, location: Location, *, recursive: bool, start_after: str | None, token: str | None, follow_links: bool = True
     ) -> Operation[Page]:
         """See `Backend.list_page`: List Blobs. It cannot begin after a key: what comes before is listed too, and left out here."""
-        query = [("restype", "container"), ("comp", "list"), ("maxresults", _PAGE)]
+        query = [("restype", "container"), ("comp", "list"), ("maxresults", str(PAGE))]
         query += [("prefix", location.key)] if location.key else []
         query += [] if recursive else [("delimiter", "/")]
         query += [("marker", token)] if token else []
