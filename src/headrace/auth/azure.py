@@ -94,7 +94,7 @@ class ConnectionString(NamedTuple):
             raise CredentialsError("a connection string with a part that is not of the form Name=value", hint=_CONNECTION_HINT)
         if fields.get("usedevelopmentstorage", "").lower() == "true":
             return cls(EMULATOR_ACCOUNT, _EMULATOR_ENDPOINT, SharedKey(EMULATOR_ACCOUNT, _EMULATOR_KEY))
-        account, endpoint = fields.get("accountname"), fields.get("blobendpoint", "").rstrip("/") or None
+        account, endpoint = str(fields.get("accountname", "")) or None, str(fields.get("blobendpoint", "")).rstrip("/") or None
         if endpoint is None and account:
             suffix, protocol = fields.get("endpointsuffix", "core.windows.net"), fields.get("defaultendpointsprotocol", "https")
             endpoint = f"{protocol}://{account}.blob.{suffix}"

@@ -71,7 +71,9 @@ def fetch(
     if reply.status == 416:
         return (yield from _beyond_end(service, location, landing, reply, start))
     if reply.status == 412:
-        raise ObjectChanged("the object was replaced while it was read", status=412, hint="Read it again from the start.")
+        request_id = service.error_from(reply).request_id
+        hint = "Read it again from the start."
+        raise ObjectChanged("the object was replaced while it was read", status=412, request_id=request_id, hint=hint)
     if reply.status >= 300:
         raise service.error_from(reply)
     assert landing.info is not None
