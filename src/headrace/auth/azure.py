@@ -150,13 +150,13 @@ class EnvironmentSource(RefreshingSource[Credentials]):
 
     Args:
         account: the account that a key is for.
-        environ: the environment.
+        environ: the environment; None is that of the process.
     """
 
     def __init__(self, account: str | None, environ: Mapping[str, str] | None = None) -> None:
         super().__init__()
         self._account = account
-        self._environ = os.environ if environ is None else environ
+        self._environ = environ
 
     def __reduce__(self) -> tuple[Any, ...]:
         return EnvironmentSource, (self._account,)
@@ -280,7 +280,7 @@ def find(
     guess: str | None = None,
     credentials: object = None,
     anonymous: bool = False,
-    environ: Mapping[str, str] = os.environ,
+    environ: Mapping[str, str] | None = None,
 ) -> Found:
     """Choose where credentials come from. Reads nothing but ``environ``, and imports no azure-identity.
 
@@ -290,7 +290,7 @@ def find(
         credentials: what the user gave in code, the first choice: a mapping with ``account`` and ``key``, ``sas_token``, ``token`` (and
             ``expires``) or ``connection_string``; an object with ``get_token``; a function that returns any of these; or a source.
         anonymous: sign nothing.
-        environ: the environment.
+        environ: the environment; None is that of the process.
 
     Raises:
         CredentialsError: what was given is not usable, or names another account.
@@ -309,9 +309,10 @@ def find(
     return Found(account, named.endpoint, IdentitySource())
 
 
-def _secret(environ: Mapping[str, str], *names: str) -> Secret | None:
-    """The first of these variables that is set."""
-    return next((Secret(environ[name]) for name in names if environ.get(name)), None)
+def _secret(environ: Mapping[str, str] | None, *names: str) -> Secret | None:
+    """The first of these variables that is set. The process's environment, which has secrets, is no variable of the callers' frames."""
+    found = (os.environ if environ is None else environ).get
+    return next((Secret(found(name, "")) for name in names if found(name)), None)
 
 
 def _given(credentials: object, account: str | None, guess: str | None) -> Found:

@@ -184,21 +184,24 @@ class SharedAccessSignature(_Secretive):
     __slots__ = ("expires", "token")
 
     def __init__(self, token: str) -> None:
-        token = token.strip().removeprefix("?").strip("&")
-        parameters = dict(parse_qsl(token)) if _VISIBLE_ASCII(token) else {}
-        if not parameters.get("sig") or "#" in token:
+        token = Secret(token.strip().removeprefix("?").strip("&"))
+        if not _VISIBLE_ASCII(token) or "#" in token or not _parameter(token, "sig"):
             raise CredentialsError(
                 "what was given as a shared access signature holds none",
                 hint="It is the part of a URL after the question mark, percent-encoded, with sv=... and sig=... in it.",
             )
-        self.token = Secret(token)
-        self.expires = _posix_seconds(parameters.get("se", ""))
+        self.token = token
+        self.expires = _posix_seconds(_parameter(token, "se"))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SharedAccessSignature) and other.token == self.token
 
     def __hash__(self) -> int:
         return hash(self.token)
+
+
+def _parameter(token: str, name: str) -> str:
+    return dict(parse_qsl(token)).get(name, "")
 
 
 def _posix_seconds(text: str) -> float | None:

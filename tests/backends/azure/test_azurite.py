@@ -1,4 +1,7 @@
-"""What only a real service can tell: that signatures hold, what is refused and how, and what others see of unfinished writes."""
+"""What only a real service can tell: that signatures hold, what is refused and how, and what others see of unfinished writes.
+
+Where Azure says AuthenticationFailed, a `CredentialsError`, Azurite says AuthorizationFailure.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +81,6 @@ def assert_refused(error: HeadraceError, kind: type[HeadraceError], status: int,
 def test_a_wrong_key(failing: Callable[..., HeadraceError], base: str, key: dict[str, str]) -> None:
     wrong = {**key, "key": base64.b64encode(b"another").decode()}
     for verb in ("get", "stat", "delete"):
-        # Azure says AuthenticationFailed, and so it is a `CredentialsError` there.
         assert_refused(failing(verb, f"{base}blob", credentials=wrong), PermissionDenied, 403, "AuthorizationFailure")
 
 
@@ -117,7 +119,7 @@ def test_a_sas_opens_what_it_is_for_until_it_ends(
     assert isinstance(failing("get", f"{base}other", credentials=good), (CredentialsError, PermissionDenied))
     assert isinstance(failing("put", f"{base}blob", b"", credentials=good), PermissionDenied)
     ended = {**good, "sas_token": sas(key, bucket, "blob", seconds=-60)}
-    assert_refused(failing("get", f"{base}blob", credentials=ended), CredentialsError, 403, "AuthenticationFailed")
+    assert_refused(failing("get", f"{base}blob", credentials=ended), PermissionDenied, 403, "AuthorizationFailure")
 
 
 def test_a_sas_for_a_copy_within_its_reach(azurite: Server, client: Client, base: str, key: dict[str, str]) -> None:
