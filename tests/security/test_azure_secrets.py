@@ -47,7 +47,6 @@ FAILURES: dict[str, Callable[[Any], bytes]] = {
     "refused": refusal,
     "broken": lambda asked: refusal(asked, "InternalError", 500),
     "silent": lambda asked: b"",
-    "no HTTP": lambda asked: b"SSH-2.0\r\n\r\n",
     "no XML": lambda asked: b"HTTP/1.1 200 -\r\ncontent-length: 6\r\netag: x\r\nconnection: close\r\n\r\n<html>",
 }
 

@@ -36,7 +36,7 @@ def _main() -> None:
         azurite = Azurite()
         try:
             print(_exports(running.enter_context(azurite)), flush=True)
-            print(f"export AZURE_STORAGE_ACCOUNT={azurite.access_key} AZURE_STORAGE_KEY='{azurite.secret_key}'", flush=True)
+            print(f"export AZURE_STORAGE_ACCOUNT={azurite.access_key} AZURE_STORAGE_KEY={azurite.secret_key}", flush=True)
         except MissingDependency as error:
             print(f"# {azurite.name} is not started: {error}", flush=True)
         print(f"export AWS_ACCESS_KEY_ID={server.access_key} AWS_SECRET_ACCESS_KEY={server.secret_key}", flush=True)
