@@ -66,9 +66,9 @@ class Store:
             tries += 1
             try:
                 yield from self.backend.delete(location)
-            except NotFound:
+            except NotFound as error:
                 # It was there, as far as anybody knows, until an earlier try whose reply was lost.
-                if tries == 1:
+                if tries == 1 or error.code in ("NoSuchBucket", "ContainerNotFound"):
                     raise
 
         return retrying(attempt, self.policy, location, "delete")

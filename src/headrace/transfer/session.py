@@ -84,6 +84,10 @@ class Session:
         store = self.stores.of(location)
         return store, store.interpret(location).require_object()
 
+    def interpret(self, location: Location) -> Location:
+        """A location as the options say that its URI is meant; see `Store.interpret`."""
+        return self.stores.of(location).interpret(location)
+
     def uses_http(self, uri: URI) -> bool:
         """Whether a URI is served by HTTP exchanges; True for one that nobody serves, whose operation will tell."""
         scheme = uri.partition("://")[0] if isinstance(uri, str) else "file"

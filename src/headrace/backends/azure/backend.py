@@ -164,7 +164,8 @@ class AzureBackend:
 
     def copy(self, source: Location, destination: Location, options: WriteOptions) -> Operation[ObjectInfo]:
         """See `Backend.copy`."""
-        return copy(self._exchange, source, destination, options)
+        info = yield from self.head(source)
+        return (yield from copy(self._exchange, source, info, destination, options))
 
     def start_upload(self, location: Location, options: WriteOptions) -> Operation[Upload]:
         """See `Backend.start_upload`. The service is not told: the id goes into the names of the blocks, which no other upload then has."""

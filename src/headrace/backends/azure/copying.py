@@ -5,7 +5,7 @@ from __future__ import annotations
 from headrace.auth.azure_signing import BearerToken
 from headrace.backends.azure.exchange import Exchange
 from headrace.backends.azure.options import condition_headers, description_headers
-from headrace.backends.azure.replies import error_from, object_info, write_error
+from headrace.backends.azure.replies import error_from, write_error
 from headrace.backends.protocol import WriteOptions
 from headrace.errors import NotSupported, ObjectChanged, ProtocolError, ServiceError
 from headrace.http.codec import Reply
@@ -18,14 +18,12 @@ __all__ = ["copy"]
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 5.0
 
 
-def copy(exchange: Exchange, source: Location, destination: Location, options: WriteOptions) -> Operation[ObjectInfo]:
-    """Copy a blob, bound to the version that is looked at first; see `Backend.copy`.
+def copy(exchange: Exchange, source: Location, info: ObjectInfo, destination: Location, options: WriteOptions) -> Operation[ObjectInfo]:
+    """Copy the version of a blob that ``info`` describes; see `Backend.copy`.
 
     The service may go on copying after it has replied; it is then asked until it has ended. Meanwhile the destination is an empty
     blob; if the copy fails or is interrupted, that blob is removed.
     """
-    found = yield from exchange.send_checked("HEAD", source)
-    info = object_info(source.uri, found.headers, int(found.headers.get("content-length", -1)))
     headers = {**description_headers(options), **condition_headers(options)}
     # A content type of its own needs another request, and a copy keeps that of the source.
     headers.pop("x-ms-blob-content-type", None)
