@@ -280,10 +280,18 @@ def test_a_batch_of_deletions(backend: AzureBackend) -> None:
 
 def test_a_batch_that_is_refused_as_a_whole(backend: AzureBackend) -> None:
     answer = batch(failed(0, 403, "AuthorizationFailure").partition("\r\n")[2])
-    errors = Script(answer).run(backend.delete_batch([PLACE, PLACE]))
+    errors = Script(answer, answer).run(backend.delete_batch([PLACE, PLACE]))
     assert [type(error) for error in errors] == [PermissionDenied] * 2
     with pytest.raises(NotFound):
         Script(refusal("ContainerNotFound", 404)).run(backend.delete_batch([PLACE]))
+
+
+def test_a_batch_whose_parts_were_signed_with_a_wrong_clock(backend: AzureBackend) -> None:
+    skewed = refusal("AuthenticationFailed", 403, date="Sun, 06 Nov 2044 08:49:37 GMT")
+    script = Script(skewed, batch(failed(0, 403, "AuthenticationFailed")), batch(done(0)))
+    assert script.run(backend.delete_batch([PLACE])) == [None]
+    bodies = [bytes(request.body[0]) for request in script.requests]  # type: ignore[arg-type]
+    assert [b"x-ms-date: Sun, 06 Nov 2044" in body for body in bodies] == [False, False, True]
 
 
 def test_a_batch_with_a_part_to_be_tried_again(backend: AzureBackend) -> None:

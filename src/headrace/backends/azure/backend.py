@@ -11,7 +11,7 @@ from headrace.auth.azure import Found
 from headrace.auth.azure_signing import LONGEST_SAS, DelegationKey, SharedAccessSignature, SharedKey, utc
 from headrace.backends.azure import xml
 from headrace.backends.azure.addressing import Addressing
-from headrace.backends.azure.batch import batch_body, parse_batch
+from headrace.backends.azure.batch import PartOfReply, batch_body, parse_batch
 from headrace.backends.azure.copying import copy
 from headrace.backends.azure.exchange import Exchange, Query
 from headrace.backends.azure.options import body_md5, condition_headers, description_headers
@@ -118,26 +118,30 @@ class AzureBackend:
 
     def delete_batch(self, locations: Sequence[Location]) -> Operation[Sequence[HeadraceError | None]]:
         """See `Backend.delete_batch`: Blob Batch."""
-        source = self._exchange.source
-        credentials = None if source is None else (source.current() or (yield Call(source.refresh)))
-        boundary = f"batch_{secrets.token_hex(16)}"
-        body = memoryview(batch_body(boundary, [self._exchange.part(location, credentials) for location in locations]))
-        reply = yield from self._exchange.send_checked(
-            "POST",
-            locations[0].at(""),
-            query=[("comp", "batch"), ("restype", "container")],
-            headers={"content-type": f"multipart/mixed; boundary={boundary}"},
-            body=[body],
-            repeatable=True,
-        )
+        parts = yield from self._batch(locations)
+        if all(part.status in (401, 403) for part in parts):
+            # They were signed before the reply to the whole corrected the clock or the credentials.
+            parts = yield from self._batch(locations)
         errors: list[HeadraceError | None] = []
-        for location, part in zip(locations, parse_batch(reply, len(locations)), strict=True):
+        for location, part in zip(locations, parts, strict=True):
             error = None if part.status < 300 else error_from(part).with_context(uri=location.uri, operation="delete")
             if isinstance(error, Throttled) or (error is not None and error.status in (500, 503)):
                 # To be tried again as a whole: what is deleted by then is missing, and that is no failure.
                 raise error
             errors.append(None if isinstance(error, NotFound) and error.code != "ContainerNotFound" else error)
         return errors
+
+    def _batch(self, locations: Sequence[Location]) -> Operation[Sequence[PartOfReply]]:
+        source = self._exchange.source
+        credentials = None if source is None else (source.current() or (yield Call(source.refresh)))
+        boundary = f"batch_{secrets.token_hex(16)}"
+        body = memoryview(batch_body(boundary, [self._exchange.part(location, credentials) for location in locations]))
+        query = [("comp", "batch"), ("restype", "container")]
+        headers = {"content-type": f"multipart/mixed; boundary={boundary}"}
+        reply = yield from self._exchange.send_checked(
+            "POST", locations[0].at(""), query=query, headers=headers, body=[body], repeatable=True
+        )
+        return parse_batch(reply, len(locations))
 
     def delete_empty_directories(self, location: Location) -> Operation[None]:
         """See `Backend.delete_empty_directories`: there are none."""

@@ -121,8 +121,7 @@ class Exchange:
     def part(self, location: Location, credentials: Credentials | None) -> tuple[str, dict[str, str]]:
         """Target and headers of the deletion of a blob, as a part of a batch: authorized like a request of its own."""
         unsigned = _Unsigned("DELETE", location, (), {}, ())
-        target, headers = self._target_and_headers(unsigned, credentials, {"x-ms-date": self._stamp()}, 0)
-        return target, headers
+        return self._target_and_headers(unsigned, credentials, {"x-ms-date": self._stamp()}, 0)
 
     def url(self, location: Location, query: str = "") -> Secret:
         """The URL of a blob, with a query that is encoded."""
@@ -132,7 +131,7 @@ class Exchange:
 
     def _authorized(self, unsigned: _Unsigned, credentials: Credentials | None) -> Request:
         method, location, _, headers, body = unsigned
-        origin = self.addressing.target(location.account or self.addressing.account_of(location)).origin
+        origin = self.addressing.target(self.addressing.account_of(location)).origin
         request = Request(method, origin, "", headers, body)
         sent = {"user-agent": "headrace", "x-ms-version": VERSION, "x-ms-date": self._stamp(), **headers}
         if isinstance(credentials, BearerToken) and origin.scheme != "https":
@@ -147,7 +146,7 @@ class Exchange:
         self, unsigned: _Unsigned, credentials: Credentials | None, headers: dict[str, str], length: int
     ) -> tuple[str, dict[str, str]]:
         method, location, query, _, _ = unsigned
-        account = location.account or self.addressing.account_of(location)
+        account = self.addressing.account_of(location)
         path = self.addressing.path(self.addressing.target(account), location.container, location.key)
         target = f"{path}?{canonical_query(query)}" if query else path
         if isinstance(credentials, SharedKey):

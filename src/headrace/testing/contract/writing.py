@@ -75,7 +75,7 @@ class WritingContract(ContractCase):
 
     @needs("metadata")
     def test_writing_metadata_is_kept(self, client: Client, base: str) -> None:
-        metadata = {"name": "value", "other_name": "a b; c=d"}
+        metadata = {"name": "value", "second": "a b; c=d"}
         client.put(f"{base}object", b"data", metadata=metadata)
         assert client.stat(f"{base}object").metadata == metadata
 
