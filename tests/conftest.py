@@ -13,7 +13,7 @@ import pytest
 from hypothesis import settings
 
 from headrace.errors import MissingDependency
-from headrace.testing.servers import Authority, CephRGW, FakeGCS, MiniStack, Nginx, Server
+from headrace.testing.servers import Authority, Azurite, CephRGW, FakeGCS, MiniStack, Nginx, Server
 from tests.google_account import ServiceAccount
 
 # Continuous integration must not pass because a server was not there.
@@ -78,6 +78,13 @@ def ministack() -> Iterator[Server]:
 def ceph() -> Iterator[Server]:
     """Ceph's gateway: verifies signatures."""
     with running(CephRGW()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[Server]:
+    """Azurite: Azure's blob service, which verifies signatures and checksums."""
+    with running(Azurite()) as server:
         yield server
 
 

@@ -277,6 +277,7 @@ class TestOrigins:
             "endpoint_url": "http://h",
             "endpoints": "http://h",
             "addressing": "PATH",
+            "az_style": "ACCOUNT",
             "checksum": "CRC32",
             "endpoint_strategy": "least_connections",
             "credentials": "os:getcwd",

@@ -32,26 +32,42 @@ class Location(NamedTuple):
         scheme: the canonical scheme: ``s3a`` is ``s3``, ``gcs`` is ``gs``, ``abfs[s]`` and ``azure`` are ``az``.
         container: bucket or container; empty for local files; host and port for ``http(s)``.
         key: the object's name, literally; an absolute path for local files. Empty, or ending with ``/``: a prefix.
-        account: the storage account, where the URI names it (``abfs[s]``).
+        account: the storage account, where the URI names it (``abfs[s]``, and ``az://account/container/key``).
+        account_first: whether the URI is of the form ``az://account/container/key``.
     """
 
     scheme: str
     container: str
     key: str
     account: str = ""
+    account_first: bool = False
 
     @property
     def uri(self) -> str:
         """The URI in its canonical form."""
         if self.scheme in _LOCAL:
             return f"{self.scheme}://{self.key}"
+        if self.account_first:
+            return f"{self.scheme}://{self.account}/{self.container}/{self.key}" if self.container else f"{self.scheme}://{self.account}/"
         if self.account:
             return f"abfss://{self.container}@{self.account}.dfs.core.windows.net/{self.key}"
         return f"{self.scheme}://{self.container}/{self.key}"
 
     def at(self, key: str) -> Location:
         """Another key of the same container."""
-        return Location(self.scheme, self.container, key, self.account)
+        return Location(self.scheme, self.container, key, self.account, self.account_first)
+
+    def with_account_first(self) -> Location:
+        """The same URI, read as ``az://account/container/key``.
+
+        Raises:
+            InvalidURI: what is in the place of the container cannot be one.
+        """
+        container, _, key = self.key.partition("/")
+        if not _is_container(container) and self.key:
+            hint = "Write az://account/container/key."
+            raise InvalidURI(f"{container!r} cannot name a container, and the account comes first", uri=self.uri, hint=hint)
+        return Location(self.scheme, container, key, self.container, account_first=True)
 
     def require_object(self) -> Location:
         """This location, if it can name an object.

@@ -23,6 +23,7 @@ TABLES = [
     differences.CEPH,
     differences.NGINX,
     differences.FAKE_GCS,
+    differences.AZURITE,
 ]
 
 

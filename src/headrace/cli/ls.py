@@ -54,7 +54,7 @@ def ls(
 
 
 def _entries(session: Session, word: str, selection: Selection, *, recursive: bool, may_be_none: bool) -> Iterator[Entry]:
-    location = locate(word)
+    location = session.interpret(locate(word))
     if not location.container and not location.key:
         containers: Operation[Sequence[Entry]] = session.stores.of(location).list_containers(location)
         yield from session.run(containers)

@@ -114,7 +114,7 @@ def _is_there(session: Session, location: Location) -> Operation[bool]:
 
 
 def _find(session: Session, word: str, selection: Selection, wanted: re.Pattern[str], *, recursive: bool) -> Operation[Found]:
-    location = locate(word)
+    location = session.interpret(locate(word))
     scope = yield from scope_of(session, location, as_prefix(location))
     if scope.glob is not None:
         return (yield from _match(session, word, location, scope, selection, recursive=recursive))

@@ -66,6 +66,7 @@ def transfer(invocation: Invocation, request: Request) -> None:
     session = Session(invocation.options)
     session.crew = Crew(max(request.jobs, session.read_plan.at_once))
     try:
+        destination = session.interpret(destination)
         found = session.run(find_all(session, request.sources, request.selection, recursive=request.recursive))
         copies = plan(found, destination)
         if request.dry_run:

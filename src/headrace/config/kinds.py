@@ -298,7 +298,8 @@ class SecretSource(Kind):
 
     accepted = (
         "a function that returns credentials (as text: 'module:function'), a mapping with access_key, secret_key and token "
-        "(for gs:// with token and expires), or credentials of headrace, botocore or google-auth"
+        "(for az:// account and key, sas_token, token or connection_string; for gs:// token and expires), or credentials of headrace, "
+        "botocore, azure-identity or google-auth"
     )
 
     def _read(self, value: object) -> object:

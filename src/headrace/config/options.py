@@ -78,6 +78,10 @@ def _gs(name: str, assumed: str = "") -> Variable:
     return Variable(name, "gs", assumed=assumed)
 
 
+def _az(name: str) -> Variable:
+    return Variable(name, "az")
+
+
 def _spec(kind: Kind, help: str, *variables: Variable) -> dict[str, Spec]:
     return {"spec": Spec(kind, help, variables)}
 
@@ -101,6 +105,8 @@ class Options:
             _s3("AWS_ENDPOINT_URL_S3"),
             _s3("AWS_ENDPOINT_URL"),
             _gs("STORAGE_EMULATOR_HOST", assumed="http://"),
+            _az("AZURE_STORAGE_ENDPOINT"),
+            _az("AZURE_ENDPOINT_URL"),
         ),
     )
     endpoints: tuple[str, ...] | None = field(
@@ -138,6 +144,21 @@ class Options:
         default=None,
         hash=False,
         metadata=_spec(SecretSource(), "credentials, or a function that gives them; else searched as the cloud's own tools do"),
+    )
+    account: str | None = field(
+        default=None,
+        metadata=_spec(
+            Name(),
+            "storage account of az:// URIs that name none; else the connection string's or the endpoint's",
+            _az("AZURE_STORAGE_ACCOUNT"),
+            _az("AZURE_STORAGE_ACCOUNT_NAME"),
+        ),
+    )
+    az_style: str = field(
+        default="auto",
+        metadata=_spec(
+            Choice("auto", "account"), "whether az:// URIs begin with the account: only where that is the option's (auto), or always"
+        ),
     )
     addressing: str = field(
         default="auto", metadata=_spec(Choice("auto", "path", "virtual"), "bucket in the path or in the host name of a request")

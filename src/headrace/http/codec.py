@@ -50,6 +50,12 @@ _REPEATED = frozenset(
         "x-amz-checksum-type",
         "x-amz-server-side-encryption",
         "x-amz-storage-class",
+        "x-ms-access-tier",
+        "x-ms-blob-type",
+        "x-ms-lease-state",
+        "x-ms-lease-status",
+        "x-ms-server-encrypted",
+        "x-ms-version",
     }
 )
 _headers: dict[str, tuple[str, str]] = {}

@@ -14,7 +14,7 @@ from headrace.uri import Location
 
 __all__ = ["SCHEMES", "Stores", "connection_settings"]
 
-SCHEMES = ("s3", "gs", "file", "direct", "memory")
+SCHEMES = ("s3", "az", "gs", "file", "direct", "memory")
 
 
 def connection_settings(options: Options) -> Settings:
@@ -63,6 +63,8 @@ def _make_backend(scheme: str, resolved: Resolved) -> Backend:
         return _make_s3(resolved)
     if scheme == "gs":
         return _make_gcs(resolved)
+    if scheme == "az":
+        return _make_azure(resolved)
     if scheme == "file":
         from headrace.backends.file import FileBackend
 
@@ -99,3 +101,13 @@ def _make_gcs(resolved: Resolved) -> Backend:
     if options.anonymous or (emulated and options.credentials is None):
         return GcsBackend(options, None)
     return GcsBackend(options, gcs.chain(credentials=options.credentials, settings=connection_settings(options)))
+
+
+def _make_azure(resolved: Resolved) -> Backend:
+    from headrace.auth import azure
+    from headrace.backends.azure import AzureBackend, account_in_url
+
+    options = resolved.options
+    guess = account_in_url(options.endpoint_url) if options.endpoint_url else None
+    found = azure.find(account=options.account, guess=guess, credentials=options.credentials, anonymous=options.anonymous)
+    return AzureBackend(options, found)

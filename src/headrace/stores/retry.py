@@ -42,7 +42,9 @@ _TRANSIENT: Mapping[type[HeadraceError], bool] = {
 """The classes of errors that time may heal. Of a `ServiceError` it depends on the status and code."""
 
 _TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504, 509})
-_TRANSIENT_CODES = frozenset({"InternalError", "RequestTimeout", "OperationAborted", "ConditionalRequestConflict", "SlowDown"})
+_TRANSIENT_CODES = frozenset(
+    {"InternalError", "RequestTimeout", "OperationAborted", "ConditionalRequestConflict", "SlowDown", "ContainerBeingDeleted"}
+)
 _LASTING_CODES = frozenset({"certificate", "tls", "resolve", "NoSpace"})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from headrace.backends.protocol import Backend, Body, Fetched, Landing, Page, Part, Upload, UploadInfo, WriteOptions
@@ -28,6 +28,11 @@ class Store:
         self.max_part_size = backend.max_part_size
         self.max_parts = backend.max_parts
         self.delete_batch_size = backend.delete_batch_size
+        self._interpret: Callable[[Location], Location] | None = getattr(backend, "interpret", None)
+
+    def interpret(self, location: Location) -> Location:
+        """A location as this service's options say that its URI is meant; most have nothing to say."""
+        return location if self._interpret is None else self._interpret(location)
 
     def get(
         self, location: Location, landing: Landing, *, start: int | None = None, length: int | None = None, if_match: str | None = None
@@ -54,7 +59,19 @@ class Store:
 
     def delete(self, location: Location) -> Operation[None]:
         """Delete an object."""
-        return retrying(lambda: self.backend.delete(location), self.policy, location, "delete")
+        tries = 0
+
+        def attempt() -> Operation[None]:
+            nonlocal tries
+            tries += 1
+            try:
+                yield from self.backend.delete(location)
+            except NotFound as error:
+                # It was there, as far as anybody knows, until an earlier try whose reply was lost.
+                if tries == 1 or error.code in ("NoSuchBucket", "ContainerNotFound"):
+                    raise
+
+        return retrying(attempt, self.policy, location, "delete")
 
     def delete_batch(self, locations: Sequence[Location]) -> Operation[Sequence[HeadraceError | None]]:
         """Delete objects of one container."""

@@ -68,12 +68,18 @@ class Session:
     def locate(self, uri: URI) -> tuple[Store, Location]:
         """The store that serves a URI, and the URI parsed."""
         location = parse(uri)
-        return self.stores.of(location), location
+        store = self.stores.of(location)
+        return store, store.interpret(location)
 
     def locate_object(self, uri: URI) -> tuple[Store, Location]:
         """As `locate`, for a URI that must name an object."""
         location = parse(uri).require_object()
-        return self.stores.of(location), location
+        store = self.stores.of(location)
+        return store, store.interpret(location).require_object()
+
+    def interpret(self, location: Location) -> Location:
+        """A location as the options say that its URI is meant; see `Store.interpret`."""
+        return self.stores.of(location).interpret(location)
 
     def uses_http(self, uri: URI) -> bool:
         """Whether a URI is served by HTTP exchanges; True for one that nobody serves, whose operation will tell."""
