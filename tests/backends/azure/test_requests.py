@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from headrace import Client
 from headrace.auth.azure import StaticSource
 from headrace.auth.azure_signing import BearerToken, SharedAccessSignature, SharedKey
 from headrace.backends.azure import AzureBackend
@@ -151,6 +152,8 @@ def test_credentials_of_another_account_are_not_sent(make_backend: MakeBackend) 
 
 
 def test_without_an_account(make_backend: MakeBackend) -> None:
+    with pytest.raises(InvalidOption, match="no storage account"):
+        Client().get("az://c/k")
     with pytest.raises(InvalidOption, match="no storage account"):
         Script().run(make_backend(account=None).head(PLACE))
     with pytest.raises(InvalidURI, match="cannot be the name of a storage account"):

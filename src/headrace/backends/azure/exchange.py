@@ -39,6 +39,7 @@ class _Unsigned(NamedTuple):
     """A request before it is authorized."""
 
     method: str
+    account: str
     location: Location
     query: Query
     headers: Mapping[str, str]
@@ -73,7 +74,8 @@ class Exchange:
         repeatable: bool | None = None,
     ) -> Operation[Reply]:
         """One exchange about a blob, a container (no ``key``) or the account (no ``container``). The reply may have any status."""
-        unsigned = _Unsigned(method, location, query, headers or {}, body)
+        # The account first: credentials are not looked for in vain.
+        unsigned = _Unsigned(method, self.addressing.account_of(location), location, query, headers or {}, body)
         renewed = False
         for _ in range(_CORRECTIONS):
             credentials = None
@@ -120,7 +122,7 @@ class Exchange:
 
     def part(self, location: Location, credentials: Credentials | None) -> tuple[str, dict[str, str]]:
         """Target and headers of the deletion of a blob, as a part of a batch: authorized like a request of its own."""
-        unsigned = _Unsigned("DELETE", location, (), {}, ())
+        unsigned = _Unsigned("DELETE", self.addressing.account_of(location), location, (), {}, ())
         return self._target_and_headers(unsigned, credentials, {"x-ms-date": self._stamp()}, 0)
 
     def url(self, location: Location, query: str = "") -> Secret:
@@ -130,8 +132,8 @@ class Exchange:
         return Secret(f"{target.origin}{path}?{query}" if query else f"{target.origin}{path}")
 
     def _authorized(self, unsigned: _Unsigned, credentials: Credentials | None) -> Request:
-        method, location, _, headers, body = unsigned
-        origin = self.addressing.target(self.addressing.account_of(location)).origin
+        method, account, location, _, headers, body = unsigned
+        origin = self.addressing.target(account).origin
         request = Request(method, origin, "", headers, body)
         sent = {"user-agent": "headrace", "x-ms-version": VERSION, "x-ms-date": self._stamp(), **headers}
         if isinstance(credentials, BearerToken) and origin.scheme != "https":
@@ -145,8 +147,7 @@ class Exchange:
     def _target_and_headers(
         self, unsigned: _Unsigned, credentials: Credentials | None, headers: dict[str, str], length: int
     ) -> tuple[str, dict[str, str]]:
-        method, location, query, _, _ = unsigned
-        account = self.addressing.account_of(location)
+        method, account, location, query, _, _ = unsigned
         path = self.addressing.path(self.addressing.target(account), location.container, location.key)
         target = f"{path}?{canonical_query(query)}" if query else path
         if isinstance(credentials, SharedKey):
