@@ -86,6 +86,10 @@ class Landing:
 
     __slots__ = ("_allocate", "info", "received", "start", "view")
 
+    def reach(self, length: int | None) -> int | None:
+        """How many bytes are welcome, None for all to the end, if more come than the ``length`` that is asked for."""
+        return length
+
     def __init__(self, allocate: Allocate | None = None) -> None:
         self._allocate = allocate
         self.info: ObjectInfo | None = None

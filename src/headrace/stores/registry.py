@@ -13,7 +13,7 @@ from headrace.uri import Location
 
 __all__ = ["SCHEMES", "Stores"]
 
-SCHEMES = ("s3", "file", "direct", "memory")
+SCHEMES = ("s3", "file", "direct", "memory", "http", "https")
 
 
 class Stores:
@@ -48,6 +48,8 @@ class Stores:
 def _make_backend(scheme: str, resolved: Resolved) -> Backend:
     if scheme == "s3":
         return _make_s3(resolved)
+    if scheme in ("http", "https"):
+        return _make_web(scheme, resolved)
     if scheme == "file":
         from headrace.backends.file import FileBackend
 
@@ -59,6 +61,13 @@ def _make_backend(scheme: str, resolved: Resolved) -> Backend:
     from headrace.backends.memory import MemoryBackend
 
     return MemoryBackend()
+
+
+def _make_web(scheme: str, resolved: Resolved) -> Backend:
+    from headrace.backends.web import WebBackend
+    from headrace.http.redirects import Redirects
+
+    return WebBackend(scheme, Redirects(resolved.options.follow_redirects, resolved.options.max_redirects))
 
 
 def _make_s3(resolved: Resolved) -> Backend:

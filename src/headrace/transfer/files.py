@@ -14,13 +14,14 @@ from concurrent.futures import CancelledError, Future
 from typing import Any, TypeVar
 
 from headrace import memory
-from headrace.backends.protocol import Fetched, Part, Upload, WriteOptions
+from headrace.backends.protocol import Fetched, Landing, Part, Upload, WriteOptions
 from headrace.errors import HeadraceError, InvalidOption, NotSupported, ObjectChanged
 from headrace.http.blocking import Lane
 from headrace.http.effects import FINISH_SECONDS, Finish, Operation
 from headrace.models import ObjectInfo
-from headrace.transfer.reading import fetch
+from headrace.transfer.reading import fetch, require_same_version
 from headrace.transfer.session import Session
+from headrace.transfer.spooling import spooled
 from headrace.transfer.writing import part_size_for, publish
 from headrace.uri import URI
 
@@ -55,7 +56,8 @@ def _start(session: Session, operation: Operation[Any]) -> Future[Any]:
 class ObjectReader(io.RawIOBase):
     """Reads an object by ranges, with one block read ahead when it is read in sequence.
 
-    All reads come from the version that was there when the file was opened; if it is replaced, they raise `ObjectChanged`.
+    All reads come from the version that was there when the file was opened; if it is replaced, they raise `ObjectChanged`. What a
+    server sends only whole is received when the file is opened, into a temporary file if it is large.
 
     Args:
         session: performs the requests.
@@ -75,6 +77,8 @@ class ObjectReader(io.RawIOBase):
         self._position = 0
         self._block = memory.fresh(0)
         self._block_start = 0
+        if self.info.whole_only:
+            self._block, self.info, _ = session.run(self._store.get(self._location, Landing(spooled)))
         self._forget_what_another_process_does()
         _readers.add(self)
 
@@ -180,6 +184,8 @@ class ObjectReader(io.RawIOBase):
         fetched: Fetched = yield from fetch(
             self._store, self._location, plan, start=start, length=length, into=into, if_match=self.info.etag
         )
+        if self.info.etag is None and self._store.uses_http:
+            require_same_version(fetched.info, self.info)
         if len(fetched.data) != length:
             raise ObjectChanged("the object became shorter while it was read", uri=self._location.uri, operation="read")
         return fetched
