@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["CAPABILITIES", "CEPH", "DIRECT", "FILE", "MEMORY", "MINISTACK", "NGINX"]
+__all__ = ["CAPABILITIES", "CEPH", "DIRECT", "FILE", "MEMORY", "MINISTACK", "NGINX", "WEB"]
 
 CAPABILITIES: Mapping[str, str] = {
     "aborted_is_not_found": "an unfinished write that was given up is unknown from then on",
@@ -84,3 +84,11 @@ NGINX: Mapping[str, str] = {
     "trailing_slash": "objects are files: such names are refused",
 }
 """S3, as headrace's own small server on nginx has it, which is for speed."""
+
+WEB: Mapping[str, str] = {
+    "content_type": "the server that has the files says what they are",
+    "metadata": "a web server has none to tell",
+    "presign": "the URL itself is what others can use",
+    "presign_is_verified": "the URL itself is what others can use",
+}
+"""``http://`` and ``https://``, of whose contract only reading applies: nothing is written or listed there."""
