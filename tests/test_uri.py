@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from headrace import Client
 from headrace.errors import InvalidOption
-from headrace.uri import expand
+from headrace.uri import expand, parse
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,24 @@ def test_a_template_may_stand_for_more_than_memory_holds() -> None:
     assert list(itertools.islice(expand(f"{{0..{last}}}" * 3), 2)) == ["000", "001"]
     with pytest.raises(InvalidOption, match="endpoints"):
         Client(endpoints=f"http://host{{0..{last}}}")
+
+
+@pytest.mark.parametrize("rest", ["/", "/a", "/a/b%20c/?x=1&y=%2F#z", "//a//../", "/?x=a/b?c", ":8080/a?X-Amz-Signature=abc"])
+def test_a_url_is_kept_as_it_is(rest: str) -> None:
+    for scheme in ("http", "https"):
+        url = f"{scheme}://me:secret@host{rest}"
+        location = parse(url).require_object()
+        assert location.uri == parse(location.uri).uri == url
+        assert location.container == "me:secret@host" + (":8080" if ":8080" in rest else "")
+        assert "secret" not in repr(location)
+        assert "abc" not in repr(location)
+
+
+def test_a_url_without_a_path_has_the_root() -> None:
+    assert [parse(f"https://host{rest}").uri for rest in ("", "?x", "#x", "?a/b")] == [
+        "https://host/",
+        "https://host/?x",
+        "https://host/#x",
+        "https://host/?a/b",
+    ]
+    assert repr(parse("s3://bucket/key")) == "Location('s3', 'bucket', 'key')"

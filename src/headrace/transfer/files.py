@@ -57,7 +57,7 @@ class ObjectReader(io.RawIOBase):
     """Reads an object by ranges, with one block read ahead when it is read in sequence.
 
     All reads come from the version that was there when the file was opened; if it is replaced, they raise `ObjectChanged`. What a
-    server sends only whole is received when the file is opened, into a temporary file if it is large.
+    server sends only whole is received before the first byte is read, into a temporary file if it is large.
 
     Args:
         session: performs the requests.
@@ -77,8 +77,6 @@ class ObjectReader(io.RawIOBase):
         self._position = 0
         self._block = memory.fresh(0)
         self._block_start = 0
-        if self.info.whole_only:
-            self._block, self.info, _ = session.run(self._store.get(self._location, Landing(spooled)))
         self._forget_what_another_process_does()
         _readers.add(self)
 
@@ -103,6 +101,9 @@ class ObjectReader(io.RawIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move to a byte; nothing is requested before the next read."""
         self._check_open()
+        if whence == io.SEEK_END:
+            with self._lock:
+                self._receive_what_comes_whole()
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.info.size}.get(whence)
         if base is None:
             raise ValueError(f"whence must be 0, 1 or 2, not {whence}")
@@ -121,6 +122,7 @@ class ObjectReader(io.RawIOBase):
         self._check_open()
         target = memory.destination(buffer)
         with self._lock:
+            self._receive_what_comes_whole()
             wanted = min(len(target), self.info.size - self._position)
             if wanted <= 0:
                 return 0
@@ -135,6 +137,8 @@ class ObjectReader(io.RawIOBase):
 
     def readall(self) -> bytes:
         """The rest of the object."""
+        with self._lock:
+            self._receive_what_comes_whole()
         rest = memoryview(bytearray(max(0, self.info.size - self._position)))
         filled = 0
         while filled < len(rest) and (count := self.readinto(rest[filled:])):
@@ -144,6 +148,11 @@ class ObjectReader(io.RawIOBase):
     def _check_open(self) -> None:
         if self.closed:
             raise ValueError("the file is closed")
+
+    def _receive_what_comes_whole(self) -> None:
+        """What its server sends in no other way becomes the one block, and is then what this file is, size and all."""
+        if self.info.whole_only:
+            self._block, self.info, self._block_start = self._session.run(self._store.get(self._location, Landing(spooled)), self._lane)
 
     def _from_block(self, target: memoryview) -> int:
         offset = self._position - self._block_start
