@@ -31,11 +31,13 @@ def split_url(url: str) -> tuple[Origin, Secret]:
     What is percent-encoded stays as it is; a fragment is not sent (RFC 9110, section 4.2.5). The target may hold a signature.
 
     Raises:
-        InvalidURI: another scheme, no host or one that cannot be, or user information.
+        InvalidURI: another scheme, no host or one that cannot be, user information, or half of a character.
     """
     scheme, _, rest = url.partition("://")
     found = _END_OF_AUTHORITY.search(rest)
     authority, target = (rest, "") if found is None else (rest[: found.start()], rest[found.start() :])
+    if not authority.isprintable():
+        raise InvalidURI("the host of a URL holds a character that is none of a name's")
     origin, _ = parse_origin(f"{scheme}://{authority}")
     target = target.partition("#")[0]
     return origin._replace(host=_sendable_host(origin.host)), Secret(_encoded(target if target.startswith("/") else f"/{target}"))
@@ -52,4 +54,8 @@ def _sendable_host(host: str) -> str:
 
 
 def _encoded(target: str) -> str:
-    return _UNSENDABLE.sub(lambda odd: "".join(f"%{byte:02X}" for byte in odd[0].encode(errors="surrogateescape")), target)
+    try:
+        return _UNSENDABLE.sub(lambda odd: "".join(f"%{byte:02X}" for byte in odd[0].encode(errors="surrogateescape")), target)
+    except UnicodeEncodeError:
+        # What the error quotes may be a secret.
+        raise InvalidURI("the URL holds half of a character (a surrogate), which cannot be sent") from None
