@@ -120,7 +120,12 @@ def without_secrets(uri: str | None) -> str | None:
         return uri
     scheme, _, rest = uri.partition("://")
     if scheme.lower() in ("http", "https"):
-        rest = rest.partition("?")[0].partition("#")[0].rpartition("@")[2]
+        rest = rest.partition("?")[0].partition("#")[0]
+        host, slash, path = rest.partition("/")
+        port = host.rpartition(":")[2]
+        # What stands for a port and is none may be the beginning of a password with a slash in it.
+        is_url = "@" in host or port == host or port.isdigit() or port.endswith("]")
+        rest = f"{host.rpartition('@')[2]}{slash}{path}" if is_url else rest.rpartition("@")[2]
     elif ":" in rest.partition("/")[0]:
         rest = rest.rpartition("@")[2]
     return f"{scheme}://{rest}"

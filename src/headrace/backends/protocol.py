@@ -86,16 +86,16 @@ class Landing:
 
     __slots__ = ("_allocate", "info", "received", "start", "view")
 
-    def reach(self, length: int | None) -> int | None:
-        """How many bytes are welcome, None for all to the end, if more come than the ``length`` that is asked for."""
-        return length
-
     def __init__(self, allocate: Allocate | None = None) -> None:
         self._allocate = allocate
         self.info: ObjectInfo | None = None
         self.start = 0
         self.view: memoryview | None = None
         self.received = 0
+
+    def reach(self, length: int | None) -> int | None:
+        """How many bytes are welcome, None for all to the end, if more come than the ``length`` that is asked for."""
+        return length
 
     def place(self, info: ObjectInfo, start: int, length: int, *, default: Allocate = allocate_fresh) -> memoryview:
         """The memory for ``length`` bytes from ``start``; called by the backend when it knows what will come.

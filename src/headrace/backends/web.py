@@ -87,7 +87,7 @@ class WebBackend(ReadOnly):
             headers["if-match"] = if_match
         reading = _Reading(location, landing, start or 0, length, if_match)
         try:
-            reply = yield from self._send(location, "GET", headers, reading.place, LONGEST_UNTOLD, reading.excerpt)
+            reply = yield from self._ask(location, headers, reading)
         finally:
             landing.received = reading.received()
         if reply.status == 416:
@@ -116,6 +116,13 @@ class WebBackend(ReadOnly):
         if reply.status == 200 or _tells_no_size(reply):
             return _describe(location, reply.headers, reply.total if reply.status == 200 else -1, whole_only=True)
         return _describe(location, reply.headers, content_range(reply)[2])
+
+    def _ask(self, location: Location, headers: Mapping[str, str], reading: _Reading) -> Operation[Reply]:
+        try:
+            return (yield from self._send(location, "GET", headers, reading.place, LONGEST_UNTOLD, reading.excerpt))
+        except _SizeUntold:
+            headers = {name: value for name, value in headers.items() if name != "range"}
+        return (yield from self._send(location, "GET", headers, reading.place, LONGEST_UNTOLD, reading.excerpt))
 
     def _from_end(self, location: Location, start: int) -> Operation[int]:
         info: ObjectInfo = yield from self.head(location)
@@ -147,6 +154,10 @@ class WebBackend(ReadOnly):
         return reply
 
 
+class _SizeUntold(Exception):
+    """A part came that does not say of how many bytes: the whole, whose end shows it, is to be asked for."""
+
+
 class _Reading:
     """One try of a get: what is expected of the reply, and where its bytes go."""
 
@@ -155,6 +166,7 @@ class _Reading:
         self._landing = landing
         self._start, self._length = start, length
         self._if_match = if_match
+        self._repeated = False
         self._reply: Reply | None = None
         reach = landing.reach(length)
         self.excerpt: Excerpt | None = (start, reach) if start or reach is not None else None
@@ -170,6 +182,9 @@ class _Reading:
             if 0 <= size < first:
                 raise _starts_beyond(first, size)
         else:
+            if _tells_no_size(reply) and not self._repeated:
+                self._repeated = True
+                raise _SizeUntold
             first, count, size = content_range(reply)
             check_range(first, count, size, self._start, self._length)
         self._reply = reply
@@ -188,7 +203,7 @@ def _target(location: Location) -> _Target:
     origin, path = split_url(f"{location.scheme}://{host}/{location.key}")
     if not at:
         return _Target(origin, path, _COMMON)
-    pair = base64.b64encode(unquote(user).encode()).decode()
+    pair = base64.b64encode(unquote(user).encode(errors="surrogatepass")).decode()
     return _Target(origin, path, {**_COMMON, "authorization": Secret(f"Basic {pair}")})
 
 
@@ -238,7 +253,11 @@ def _error_from(reply: Reply) -> HeadraceError:
     )
 
 
-_MESSAGES = {401: "the server asks who wants to know", 404: "there is nothing at this URL", 410: "there is nothing at this URL any more"}
+_MESSAGES = {
+    401: "the server asks for a user name and a password",
+    404: "there is nothing at this URL",
+    410: "there is nothing at this URL any more",
+}
 
 
 def _explanation(body: memoryview) -> tuple[str | None, str | None]:

@@ -13,6 +13,7 @@ from headrace.http.effects import Call, Operation, Parallel, with_undo
 from headrace.http.messages import FileRange
 from headrace.models import ObjectInfo
 from headrace.stores.store import Store
+from headrace.transfer.reading import require_same_version
 from headrace.transfer.session import Session
 from headrace.transfer.spooling import spooled
 from headrace.transfer.writing import part_size_for, publish, store_body
@@ -150,6 +151,8 @@ def _stream(
     def part(upload: Upload, number: int, start: int) -> Operation[Part]:
         length = min(part_size, info.size - start)
         fetched: Fetched = yield from from_store.get(source, Landing(), start=start, length=length, if_match=info.etag)
+        if info.etag is None:
+            require_same_version(fetched.info, info)
         written: Part = yield from to_store.put_part(upload, number, start, [fetched.data])
         if moved is not None:
             moved(length)

@@ -194,6 +194,21 @@ def test_ranges_without_a_length(site: Any, call: Any, framing: str) -> None:
     assert call("stat", f"{server.url}/x").size == len(DATA)
 
 
+def test_ranges_of_who_knows_what(site: Any, call: Any) -> None:
+    """`Content-Range` without a size: the whole tells it."""
+
+    def answer(asked: Asked) -> Answered:
+        if "range" not in asked.headers:
+            return whole(chunked=True)(asked)
+        return Answered(206, {**ETAG, "content-range": "bytes 0-9/*"}, DATA[:10])
+
+    server = site(lambda asked: Answered(501) if asked.method == "HEAD" else answer(asked))
+    assert call("get", f"{server.url}/x", options=LARGE) == DATA
+    assert call("get", f"{server.url}/x", start=100, length=10) == DATA[100:110]
+    info = call("stat", f"{server.url}/x")
+    assert (info.size, info.whole_only) == (-1, True)
+
+
 def test_a_weak_tag_is_compared_and_not_sent(site: Any, call: Any) -> None:
     server = site(ranged(headers={"etag": 'W/"one"'}))
     assert call("get", f"{server.url}/x", options=LARGE) == DATA
@@ -214,6 +229,14 @@ def test_ranges_of_two_versions_do_not_go_together(site: Any, call: Any, changes
     server = site(lambda asked: next(answers, other)(asked))
     with pytest.raises(ObjectChanged):
         call("get", f"{server.url}/x", options=LARGE)
+
+
+def test_a_copy_is_of_one_version(site: Any, call: Any, tmp_path: Path) -> None:
+    times = iter(["Sun, 06 Nov 1994 08:49:37 GMT"] * 2)
+    server = site(lambda asked: ranged(headers={"last-modified": next(times, "Sun, 06 Nov 1994 08:49:38 GMT")})(asked))
+    with pytest.raises(ObjectChanged):
+        call("copy", f"{server.url}/x", f"file://{tmp_path}/copy", options={"multipart_threshold": 1000, "part_size": 5 << 20, **LARGE})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_open_file_keeps_to_its_version(site: Any) -> None:
@@ -251,7 +274,7 @@ def test_a_success_that_is_not_the_object(site: Any, call: Any, status: int) -> 
 
 
 def test_a_range_that_was_not_asked_for(site: Any, call: Any) -> None:
-    for given in ("bytes 5-14/100", "bytes 0-9/*", "bytes 0-9", "items 0-9/10", ""):
+    for given in ("bytes 5-14/100", "bytes 0-9/*", "bytes */10", "bytes 0-9", "items 0-9/10", ""):
         server = site(lambda asked, given=given: Answered(206, {"content-range": given}, b"0123456789"))
         with pytest.raises(ProtocolError):
             call("get", f"{server.url}/x", length=10)
@@ -316,6 +339,21 @@ def test_a_url_is_a_secret(site: Any, call: Any, status: int, caplog: pytest.Log
                 # But for the caller's own text.
                 assert SECRET not in repr([value for value in frame.f_locals.copy().values() if value is not url])
     assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://host/@scope/x@1", "https://host/@scope/x@1"),
+        ("https://host:8080/a@b?c@d", "https://host:8080/a@b"),
+        ("https://[::1]/a@b", "https://[::1]/a@b"),
+        ("https://me:MARKED@host:80/a@b#c", "https://host:80/a@b"),
+        ("https://me:MARK/ED@host/x", "https://host/x"),
+        ("https://me@host", "https://host"),
+    ],
+)
+def test_what_errors_show_of_a_url(url: str, shown: str) -> None:
+    assert HeadraceError("x", uri=url).uri == shown
 
 
 def test_a_description_can_be_used_and_does_not_show_the_secret(site: Any, call: Any) -> None:
