@@ -55,3 +55,24 @@ def test_a_scheme_without_its_slashes_is_no_path(text: str) -> None:
 @pytest.mark.parametrize("text", ["./s3:/bucket", "a:b", "c:/x", "12:30.txt", "s3", "s30:x"])
 def test_a_colon_in_a_path(text: str) -> None:
     assert parse(text).scheme == "file"
+
+
+@pytest.mark.parametrize("rest", ["/", "/a", "/a/b%20c/?x=1&y=%2F#z", "//a//../", "/?x=a/b?c", ":8080/a?X-Amz-Signature=abc"])
+def test_a_url_is_kept_as_it_is(rest: str) -> None:
+    for scheme in ("http", "https"):
+        url = f"{scheme}://me:secret@host{rest}"
+        location = parse(url).require_object()
+        assert location.uri == parse(location.uri).uri == url
+        assert location.container == "me:secret@host" + (":8080" if ":8080" in rest else "")
+        assert "secret" not in repr(location)
+        assert "abc" not in repr(location)
+
+
+def test_a_url_without_a_path_has_the_root() -> None:
+    assert [parse(f"https://host{rest}").uri for rest in ("", "?x", "#x", "?a/b")] == [
+        "https://host/",
+        "https://host/?x",
+        "https://host/#x",
+        "https://host/?a/b",
+    ]
+    assert repr(parse("s3://bucket/key")) == "Location('s3', 'bucket', 'key')"

@@ -20,6 +20,8 @@ URI: TypeAlias = "str | os.PathLike[str]"
 
 _ALIASES = {"s3a": "s3", "gcs": "gs", "azure": "az"}
 _LOCAL = frozenset({"file", "direct"})
+_WEB = frozenset({"http", "https"})
+_END_OF_HOST = re.compile(r"[/?#]")
 _CONTAINER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _MISTYPED = re.compile(r"(s3a?|gcs|gs|az|abfss?|https?|file|direct|memory):/?(?!/)")
@@ -31,7 +33,8 @@ class Location(NamedTuple):
     Attributes:
         scheme: the canonical scheme: ``s3a`` is ``s3``, ``gcs`` is ``gs``, ``abfs[s]`` and ``azure`` are ``az``.
         container: bucket or container; empty for local files; host and port for ``http(s)``.
-        key: the object's name, literally; an absolute path for local files. Empty, or ending with ``/``: a prefix.
+        key: the object's name, literally; an absolute path for local files. Empty, or ending with ``/``: a prefix. For ``http(s)`` all that
+            follows the host and its ``/``: path, query and fragment, any of which may be empty.
         account: the storage account, where the URI names it (``abfs[s]``, and ``az://account/container/key``).
         account_first: whether the URI is of the form ``az://account/container/key``.
     """
@@ -41,6 +44,12 @@ class Location(NamedTuple):
     key: str
     account: str = ""
     account_first: bool = False
+
+    def __repr__(self) -> str:
+        if self.scheme in _WEB:
+            # A user name and a query may hold what lets anybody in.
+            return f"Location({self.scheme!r}, {self.container.rpartition('@')[2]!r}, {self.key.partition('?')[0]!r}, ...)"
+        return f"Location({', '.join(map(repr, self if self.account else self[:3]))})"
 
     @property
     def uri(self) -> str:
@@ -75,6 +84,8 @@ class Location(NamedTuple):
         Raises:
             InvalidURI: it names a container or the service.
         """
+        if self.scheme in _WEB:
+            return self
         if not self.key or (self.scheme in _LOCAL and self.key == "/"):
             raise InvalidURI("this names no object", uri=self.uri, hint="Add a key: scheme://container/key.")
         return self
@@ -100,11 +111,9 @@ def parse(uri: URI) -> Location:
         return _parse_path(scheme, rest.removeprefix("localhost"), uri)
     if scheme in ("abfs", "abfss"):
         return _parse_abfs(uri, rest)
+    if scheme in _WEB:
+        return _parse_url(scheme, rest, uri)
     container, _, key = rest.partition("/")
-    if scheme in ("http", "https"):
-        if not container:
-            raise InvalidURI("no host in the URL", uri=uri)
-        return Location(scheme, container, key)
     if not _is_container(container) and (container or key):
         # What has a colon may be keys before the name of the bucket, as some programs write them.
         named = "this" if ":" in container else repr(container)
@@ -139,6 +148,14 @@ def _parse_path(scheme: str, path: str, uri: str | None = None) -> Location:
         path = os.path.join(os.getcwd(), path.removeprefix("./"))
         path = path if not directory or path.endswith("/") else f"{path}/"
     return Location(scheme, "", path)
+
+
+def _parse_url(scheme: str, rest: str, uri: str) -> Location:
+    end = _END_OF_HOST.search(rest)
+    host, after = (rest, "") if end is None else (rest[: end.start()], rest[end.start() :])
+    if not host.rpartition("@")[2]:
+        raise InvalidURI("no host in the URL", uri=uri)
+    return Location(scheme, host, after.removeprefix("/"))
 
 
 def _parse_abfs(uri: str, rest: str) -> Location:

@@ -24,6 +24,7 @@ TABLES = [
     differences.NGINX,
     differences.FAKE_GCS,
     differences.AZURITE,
+    differences.WEB,
 ]
 
 

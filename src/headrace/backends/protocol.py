@@ -93,6 +93,10 @@ class Landing:
         self.view: memoryview | None = None
         self.received = 0
 
+    def reach(self, length: int | None) -> int | None:
+        """How many bytes are welcome, None for all to the end, if more come than the ``length`` that is asked for."""
+        return length
+
     def place(self, info: ObjectInfo, start: int, length: int, *, default: Allocate = allocate_fresh) -> memoryview:
         """The memory for ``length`` bytes from ``start``; called by the backend when it knows what will come.
 

@@ -94,7 +94,7 @@ class Connection:
             Exception: what ``send.place`` raised.
         """
         request = send.request
-        reply = send.reply = Reply(request.method, self._scratch, send.place, send.limit)
+        reply = send.reply = Reply(request.method, self._scratch, send.place, send.limit, send.excerpt)
         all_sent = self._send(request, reply)
         while not reply.complete:
             self._receive_some(reply)

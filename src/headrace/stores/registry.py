@@ -14,7 +14,7 @@ from headrace.uri import Location
 
 __all__ = ["SCHEMES", "Stores", "connection_settings"]
 
-SCHEMES = ("s3", "az", "gs", "file", "direct", "memory")
+SCHEMES = ("s3", "az", "gs", "file", "direct", "memory", "http", "https")
 
 
 def connection_settings(options: Options) -> Settings:
@@ -65,6 +65,8 @@ def _make_backend(scheme: str, resolved: Resolved) -> Backend:
         return _make_gcs(resolved)
     if scheme == "az":
         return _make_azure(resolved)
+    if scheme in ("http", "https"):
+        return _make_web(scheme, resolved)
     if scheme == "file":
         from headrace.backends.file import FileBackend
 
@@ -76,6 +78,13 @@ def _make_backend(scheme: str, resolved: Resolved) -> Backend:
     from headrace.backends.memory import MemoryBackend
 
     return MemoryBackend()
+
+
+def _make_web(scheme: str, resolved: Resolved) -> Backend:
+    from headrace.backends.web import WebBackend
+    from headrace.http.redirects import Redirects
+
+    return WebBackend(scheme, Redirects(resolved.options.follow_redirects, resolved.options.max_redirects))
 
 
 def _make_s3(resolved: Resolved) -> Backend:

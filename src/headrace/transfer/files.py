@@ -14,13 +14,14 @@ from concurrent.futures import CancelledError, Future
 from typing import Any, TypeVar
 
 from headrace import memory
-from headrace.backends.protocol import Fetched, Part, Upload, WriteOptions
+from headrace.backends.protocol import Fetched, Landing, Part, Upload, WriteOptions
 from headrace.errors import HeadraceError, InvalidOption, NotSupported, ObjectChanged
 from headrace.http.blocking import Lane
 from headrace.http.effects import FINISH_SECONDS, Finish, Operation
 from headrace.models import ObjectInfo
-from headrace.transfer.reading import fetch
+from headrace.transfer.reading import fetch, require_same_version
 from headrace.transfer.session import Session
+from headrace.transfer.spooling import spooled
 from headrace.transfer.writing import part_size_for, publish
 from headrace.uri import URI
 
@@ -55,7 +56,8 @@ def _start(session: Session, operation: Operation[Any]) -> Future[Any]:
 class ObjectReader(io.RawIOBase):
     """Reads an object by ranges, with one block read ahead when it is read in sequence.
 
-    All reads come from the version that was there when the file was opened; if it is replaced, they raise `ObjectChanged`.
+    All reads come from the version that was there when the file was opened; if it is replaced, they raise `ObjectChanged`. What a
+    server sends only whole is received before the first byte is read, into a temporary file if it is large.
 
     Args:
         session: performs the requests.
@@ -99,6 +101,9 @@ class ObjectReader(io.RawIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move to a byte; nothing is requested before the next read."""
         self._check_open()
+        if whence == io.SEEK_END:
+            with self._lock:
+                self._receive_what_comes_whole()
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.info.size}.get(whence)
         if base is None:
             raise ValueError(f"whence must be 0, 1 or 2, not {whence}")
@@ -117,6 +122,7 @@ class ObjectReader(io.RawIOBase):
         self._check_open()
         target = memory.destination(buffer)
         with self._lock:
+            self._receive_what_comes_whole()
             wanted = min(len(target), self.info.size - self._position)
             if wanted <= 0:
                 return 0
@@ -131,6 +137,8 @@ class ObjectReader(io.RawIOBase):
 
     def readall(self) -> bytes:
         """The rest of the object."""
+        with self._lock:
+            self._receive_what_comes_whole()
         rest = memoryview(bytearray(max(0, self.info.size - self._position)))
         filled = 0
         while filled < len(rest) and (count := self.readinto(rest[filled:])):
@@ -140,6 +148,11 @@ class ObjectReader(io.RawIOBase):
     def _check_open(self) -> None:
         if self.closed:
             raise ValueError("the file is closed")
+
+    def _receive_what_comes_whole(self) -> None:
+        """What its server sends in no other way becomes the one block, and is then what this file is, size and all."""
+        if self.info.whole_only:
+            self._block, self.info, self._block_start = self._session.run(self._store.get(self._location, Landing(spooled)), self._lane)
 
     def _from_block(self, target: memoryview) -> int:
         offset = self._position - self._block_start
@@ -180,6 +193,8 @@ class ObjectReader(io.RawIOBase):
         fetched: Fetched = yield from fetch(
             self._store, self._location, plan, start=start, length=length, into=into, if_match=self.info.etag
         )
+        if self.info.etag is None and self._store.uses_http:
+            require_same_version(fetched.info, self.info)
         if len(fetched.data) != length:
             raise ObjectChanged("the object became shorter while it was read", uri=self._location.uri, operation="read")
         return fetched

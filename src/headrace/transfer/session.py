@@ -153,7 +153,7 @@ def _resolve_for_all(arguments: Mapping[str, object]) -> config.Resolved:
 
 def _refuse_what_is_not_built(options: config.Options) -> None:
     """An option that would do nothing is an error, not a surprise."""
-    for name in ("endpoints", "http2", "follow_redirects", "oplog"):
+    for name in ("endpoints", "http2", "oplog"):
         if getattr(options, name):
             raise NotSupported(f"the option {name} is not supported by this version")
 

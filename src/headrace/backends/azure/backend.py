@@ -35,6 +35,7 @@ from headrace.config import Options
 from headrace.errors import HeadraceError, InvalidOption, NotFound, NotSupported, ProtocolError, ServiceError, Throttled
 from headrace.http.codec import Placement, Reply
 from headrace.http.effects import Call, Operation, Parallel
+from headrace.http.redirects import Redirects
 from headrace.models import BucketInfo, ObjectInfo, Prefix
 from headrace.uri import Location
 
@@ -72,7 +73,7 @@ class AzureBackend:
     def __init__(self, options: Options, found: Found) -> None:
         _refuse_what_azure_lacks(options)
         self._addressing = Addressing(found.account, options.endpoint_url or found.endpoint, options.az_style)
-        self._exchange = Exchange(self._addressing, found.source)
+        self._exchange = Exchange(self._addressing, found.source, Redirects(options.follow_redirects, options.max_redirects))
         self._checksum = options.checksum
         self.interpret = self._addressing.interpret
 

@@ -20,6 +20,7 @@ from headrace.errors import CredentialsError
 from headrace.http.codec import Placement, Reply
 from headrace.http.effects import Call, Operation, Send
 from headrace.http.messages import Request, Secret
+from headrace.http.redirects import REDIRECTS, Redirects
 from headrace.uri import Location
 
 __all__ = ["Exchange", "Query"]
@@ -52,11 +53,13 @@ class Exchange:
     Args:
         addressing: where requests go.
         source: where credentials come from; None sends anonymous requests.
+        redirects: what is done with those.
     """
 
-    def __init__(self, addressing: Addressing, source: CredentialSource | None) -> None:
+    def __init__(self, addressing: Addressing, source: CredentialSource | None, redirects: Redirects) -> None:
         self.addressing = addressing
         self.source = source
+        self._redirects = redirects
         self._skew = 0.0
         self._date = (0, "")
         self._writable: set[tuple[str, str]] = set()
@@ -84,7 +87,8 @@ class Exchange:
             request = self._authorized(unsigned, credentials)
             if repeatable is not None:
                 request.repeatable = repeatable
-            reply: Reply = yield Send(request, place, limit)
+            send = Send(request, place, limit)
+            reply: Reply = yield send
             if reply.status < 300:
                 if body:
                     self._writable.add((location.account, location.container))
@@ -96,6 +100,8 @@ class Exchange:
             if renewed or not (yield from self._renew(credentials)):
                 break
             renewed = True
+        if reply.status in REDIRECTS:
+            reply = yield from self._redirects.answer(send, reply)
         return reply
 
     def send_checked(self, method: str, location: Location, **arguments: object) -> Operation[Reply]:

@@ -48,6 +48,7 @@ from headrace.config import Options
 from headrace.errors import AlreadyExists, CredentialsError, HeadraceError, InvalidOption, ObjectChanged, ProtocolError, ServiceError
 from headrace.http.codec import Placement, Reply
 from headrace.http.effects import Call, Operation
+from headrace.http.redirects import Redirects
 from headrace.models import BucketInfo, ObjectInfo, Prefix
 from headrace.uri import Location
 
@@ -88,7 +89,7 @@ class GcsBackend:
         common = {"user-agent": "headrace"}
         if options.request_payer:
             common["x-goog-user-project"] = self._payer()
-        self._exchange = Exchange(options.endpoint_url, source, common)
+        self._exchange = Exchange(options.endpoint_url, source, common, Redirects(options.follow_redirects, options.max_redirects))
         checksum = "crc32c" if options.checksum == "auto" else options.checksum
         self._verifies = checksum != "none"
         self._key_headers = key_headers(options.sse)

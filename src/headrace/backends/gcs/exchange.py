@@ -14,6 +14,7 @@ from headrace.errors import CredentialsError
 from headrace.http.codec import Placement, Reply
 from headrace.http.effects import Call, Operation, Send
 from headrace.http.messages import Origin, Request, parse_origin
+from headrace.http.redirects import REDIRECTS, Redirects
 
 __all__ = ["Exchange"]
 
@@ -28,14 +29,18 @@ class Exchange:
         endpoint_url: the service, Google's by default.
         source: where tokens come from; None sends anonymous requests.
         common_headers: sent with every request but those of an upload session.
+        redirects: what is done with those, except in an upload session, where 308 means something else.
 
     Raises:
         CredentialsError: a token would go over a network without TLS.
     """
 
-    def __init__(self, endpoint_url: str | None, source: GoogleTokenSource | None, common_headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, endpoint_url: str | None, source: GoogleTokenSource | None, common_headers: Mapping[str, str], redirects: Redirects
+    ) -> None:
         self.origin, self.base = parse_origin(endpoint_url or _SERVICE)
         self.source = source
+        self._redirects = redirects
         self._common = dict(common_headers)
         self._writable: set[str] = set()
         if source is not None and self.origin.scheme == "http" and not _is_loopback(self.origin):
@@ -72,14 +77,18 @@ class Exchange:
             token = source.current() or (yield Call(source.refresh))
             sent = {**sent, "authorization": token.header}
         request = self._request(method, path, target, sent, body, repeatable=repeatable)
-        reply: Reply = yield Send(request, place, limit)
+        send = Send(request, place, limit)
+        reply: Reply = yield send
         if reply.status == 401 and source is not None and token is not None:
             source.invalidate(token)
             another = source.current() or (yield Call(source.refresh))
             if another != token:
                 sent = {**sent, "authorization": another.header}
                 request = self._request(method, path, target, sent, body, repeatable=repeatable)
-                reply = yield Send(request, place, limit)
+                send = Send(request, place, limit)
+                reply = yield send
+        if reply.status in REDIRECTS:
+            reply = yield from self._redirects.answer(send, reply)
         if body and reply.status < 300:
             self._writable.add(path)
         return reply

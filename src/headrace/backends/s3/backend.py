@@ -49,6 +49,7 @@ from headrace.errors import (
 )
 from headrace.http.codec import Placement, Reply
 from headrace.http.effects import Call, Operation, Parallel, with_undo
+from headrace.http.redirects import Redirects
 from headrace.models import BucketInfo, ObjectInfo, Prefix
 from headrace.uri import Location
 
@@ -82,7 +83,14 @@ class S3Backend:
         if options.request_payer:
             common["x-amz-request-payer"] = "requester"
         addressing = Addressing(options.endpoint_url, options.addressing)
-        self._exchange = Exchange(addressing, options.region, source, sign_payload=options.sign_payload, common_headers=common)
+        self._exchange = Exchange(
+            addressing,
+            options.region,
+            source,
+            sign_payload=options.sign_payload,
+            common_headers=common,
+            redirects=Redirects(options.follow_redirects, options.max_redirects),
+        )
         self._checksum = "crc32c" if options.checksum == "auto" else options.checksum
         # A signature over the body is a checksum that the service verifies: another one would only cost time.
         self._write_checksum = "none" if options.checksum == "auto" and self._exchange.signs_payload else self._checksum

@@ -22,6 +22,7 @@ from headrace.errors import CredentialsError, ProtocolError
 from headrace.http.codec import Placement, Reply
 from headrace.http.effects import Call, Operation, Send
 from headrace.http.messages import Request
+from headrace.http.redirects import REDIRECTS, Redirects
 
 __all__ = ["Exchange"]
 
@@ -58,6 +59,7 @@ class Exchange:
         source: where credentials come from; None sends anonymous requests.
         sign_payload: cover bodies by the signature; None means over plain http only, where nothing else protects them.
         common_headers: sent with every request.
+        redirects: what is done with those that are not about a region.
     """
 
     def __init__(
@@ -68,12 +70,14 @@ class Exchange:
         *,
         sign_payload: bool | None,
         common_headers: Mapping[str, str],
+        redirects: Redirects,
     ) -> None:
         self.addressing = addressing
         self.source = source
         self.signs_payload = source is not None and (addressing.is_plain if sign_payload is None else sign_payload)
         self.default_region = region or _DEFAULT_REGION
         self._common = dict(common_headers)
+        self._redirects = redirects
         self._signers: dict[str, Signer] = {}
         self._regions: dict[str, str] = {}
         self._targets: dict[str, Target] = {}
@@ -116,7 +120,8 @@ class Exchange:
             request = self._sign(unsigned, credentials)
             if repeatable is not None:
                 request.repeatable = repeatable
-            reply: Reply = yield Send(request, place, limit)
+            send = Send(request, place, limit)
+            reply: Reply = yield send
             if method == "HEAD" and credentials is not None and reply.status in _UNEXPLAINED:
                 reply = yield from self._explained(unsigned, credentials, reply)
             if reply.status < 300:
@@ -125,6 +130,8 @@ class Exchange:
                 return reply
             if correction == _CORRECTIONS - 1 or not self._learn_from(reply, bucket, credentials):
                 break
+        if reply.status in REDIRECTS and "location" in reply.headers:
+            reply = yield from self._redirects.answer(send, reply)
         return reply
 
     def _explained(self, unsigned: _Unsigned, credentials: Credentials, refusal: Reply) -> Operation[Reply]:

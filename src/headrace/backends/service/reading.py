@@ -17,7 +17,7 @@ from headrace.http.effects import Call, Operation
 from headrace.models import ObjectInfo
 from headrace.uri import Location
 
-__all__ = ["Readable", "content_range", "fetch", "range_header"]
+__all__ = ["Readable", "check_range", "content_range", "fetch", "range_header"]
 
 _CHECKSUM_ELSEWHERE_FROM = 1 << 20
 
@@ -56,7 +56,7 @@ def fetch(
     def place(reply: Reply) -> memoryview:
         nonlocal arriving
         first, count, size = content_range(reply)
-        _check_range(first, count, size, start, length)
+        check_range(first, count, size, start, length)
         arriving = reply
         return landing.place(service.describe(location, reply.headers, size), first, count)
 
@@ -103,7 +103,7 @@ def range_header(start: int, length: int | None) -> str | None:
     return f"bytes={start}-{start + length - 1}"
 
 
-def _check_range(first: int, count: int, size: int, start: int | None, length: int | None) -> None:
+def check_range(first: int, count: int, size: int, start: int | None, length: int | None) -> None:
     """Refuse a reply that holds other bytes than those that were asked for: a short one must not pass for the whole."""
     wanted_first = max(0, size + start) if start is not None and start < 0 else start or 0
     wanted = size - wanted_first if length is None else min(length, size - wanted_first)

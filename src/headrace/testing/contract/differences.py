@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["AZURITE", "CAPABILITIES", "CEPH", "DIRECT", "FAKE_GCS", "FILE", "MEMORY", "MINISTACK", "NGINX"]
+__all__ = ["AZURITE", "CAPABILITIES", "CEPH", "DIRECT", "FAKE_GCS", "FILE", "MEMORY", "MINISTACK", "NGINX", "WEB"]
 
 CAPABILITIES: Mapping[str, str] = {
     "aborted_is_not_found": "an unfinished write that was given up is unknown from then on",
@@ -113,3 +113,13 @@ AZURITE: Mapping[str, str] = {
     "presign_plain_put": "Azure wants the header x-ms-blob-type with every blob",
 }
 """Azure, as Azurite has it."""
+
+WEB: Mapping[str, str] = {
+    "content_type": "the server that has the files says what they are",
+    "metadata": "a web server has none to tell",
+    "metadata_hyphens": "a web server has none to tell",
+    "presign": "the URL itself is what others can use",
+    "presign_plain_put": "nothing is written there",
+    "presign_is_verified": "the URL itself is what others can use",
+}
+"""``http://`` and ``https://``, of whose contract only reading applies: nothing is written or listed there."""
