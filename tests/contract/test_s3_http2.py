@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from headrace.testing.contract import BackendContract, ReadingContract, differences
+from headrace import Client
+from headrace.http.http2.connection import Http2Connection
+from headrace.testing.contract import BatchContract, ReadingContract, WritingContract, differences
 from headrace.testing.servers import Server
 
 
-class TestMiniStack(BackendContract):
+@pytest.fixture(autouse=True, scope="module")
+def connections() -> Iterator[list[Http2Connection]]:
+    """Every connection over HTTP/2 that is made: without one, the tests would be of HTTP/1.1."""
+    made: list[Http2Connection] = []
+    initialize = Http2Connection.__init__
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Http2Connection, "__init__", lambda self: (made.append(self), initialize(self))[1])
+        yield made
+    assert made
+
+
+class TestMiniStack(WritingContract, BatchContract):
     lacks = differences.MINISTACK
 
     @pytest.fixture

@@ -39,6 +39,7 @@ class Host:
         self.h2 = H2Connection(H2Configuration(client_side=False, header_encoding="latin-1", validate_outbound_headers=False))
         values = {SettingCodes[name.upper()]: value for name, value in settings.items()}
         self.h2.local_settings = Settings(client=False, initial_values={SettingCodes.MAX_CONCURRENT_STREAMS: 100, **values})
+        self.h2.decoder.max_allowed_table_size = settings.get("header_table_size", 4096)
         self.h2.initiate_connection()
         self.events: deque[Event] = deque()
         self.flush()

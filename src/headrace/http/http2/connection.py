@@ -283,7 +283,10 @@ class Http2Connection(asyncio.BufferedProtocol):
         if (stream := self._exchange_of(event)) is None:
             return
         stream.ended = stream.sent = True
-        if event.error_code == ErrorCodes.REFUSED_STREAM:
+        error: HeadraceError
+        if not event.remote_reset:
+            error = ProtocolError(f"the server broke the rules of HTTP/2: {_name(event.error_code)}")
+        elif event.error_code == ErrorCodes.REFUSED_STREAM:
             error = _not_begun("the server refused the request before it began with it")
         else:
             error = ConnectionFailed(f"the server broke the exchange off {progress(stream.reply)}: {_name(event.error_code)}")
