@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from headrace import Client
 from headrace.http.http2.connection import Http2Connection
 from headrace.testing.contract import BatchContract, ReadingContract, WritingContract, differences
 from headrace.testing.servers import Server

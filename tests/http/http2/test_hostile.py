@@ -152,7 +152,8 @@ ATTACKS = [
 ]  # fmt: skip
 
 AGAINST_THE_CONNECTION = [
-    endless_pings, endless_settings, endless_empty_pieces, endless_unknown, huge_frame, no_frames, data_for_nobody, bad_settings, short_goaway,
+    endless_pings, endless_settings, endless_empty_pieces, endless_unknown, huge_frame, no_frames, data_for_nobody, bad_settings,
+    short_goaway,
 ]  # fmt: skip
 
 

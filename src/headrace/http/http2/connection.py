@@ -1,7 +1,8 @@
 """One HTTP/2 connection on an asyncio event loop.
 
-The library ``h2`` keeps the protocol's state. This module moves the bytes, and hands over one frame at a time, so that an error
-is known to be that of one frame, and of one stream.
+The library ``h2`` keeps the protocol's state: streams, their windows for what is sent, the compression of heads. It is handed one frame
+at a time, so that an error is known to be that of one frame, and of one stream. Bodies do not pass through it: they are copied once, from
+the memory in which frames are received to their final one.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import functools
 import os
 import select
+import struct
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -22,7 +24,6 @@ from headrace.http.http2.library import (
     MAX_FRAME,
     MAX_HEADERS,
     STREAM_WINDOW,
-    DataReceived,
     ErrorCodes,
     Event,
     H2Error,
@@ -36,14 +37,20 @@ from headrace.http.http2.library import (
     request_fields,
 )
 from headrace.http.http2.reply import StreamReply
+from headrace.http.http2.stream import Stream
 from headrace.http.loop_connection import SWEEPS_PER_STALL, in_executor
 from headrace.http.messages import FileRange, Request
 from headrace.http.progress import file_became_shorter, progress, unsent_bytes
 
 __all__ = ["Http2Connection"]
 
-_FRAME_HEAD = 9
-_DATA, _SETTINGS, _GOAWAY = 0, 4, 7
+# RFC 9113, section 4.1: the length in two pieces, type, flags and stream.
+_HEAD = struct.Struct(">BHBBL")
+_FRAME_HEAD = _HEAD.size
+_IDENTIFIER = 0x7FFFFFFF
+_DATA, _HEADERS, _SETTINGS, _PUSH_PROMISE, _GOAWAY, _WINDOW_UPDATE, _CONTINUATION = 0, 1, 4, 5, 7, 8, 9
+_HEADS = (_HEADERS, _PUSH_PROMISE, _CONTINUATION)
+_END_STREAM, _END_HEADERS, _PADDED = 1, 4, 8
 _RECEIVE_AT_ONCE = _FRAME_HEAD + 2 * MAX_FRAME
 _WRITE_AT_ONCE = 256 << 10
 _READ_AT_ONCE = 1 << 20
@@ -55,30 +62,6 @@ _IDLE_FRAMES = 4096
 # Answers to what the server asks (pings, settings) that it does not take.
 _UNTAKEN = 4 << 20
 _QUOTES = frozenset("'\"")
-
-
-class _Stream:
-    """One exchange under way.
-
-    Attributes:
-        moved: whether a byte of it moved since the last sweep.
-        quiet_sweeps: how many sweeps in a row saw nothing move.
-        last_byte: how many bytes the connection had written when it wrote the last of this exchange.
-        sent: whether the whole request is written.
-        unsent: bytes of its body that are not.
-        ended: whether the server is done with it: its reply is complete, or it has reset the stream.
-        unacknowledged: bytes received for which the server's window was not opened again.
-    """
-
-    __slots__ = ("done", "ended", "last_byte", "moved", "quiet_sweeps", "reply", "sent", "unacknowledged", "unsent", "woken")
-
-    def __init__(self, reply: StreamReply, done: asyncio.Future[StreamReply]) -> None:
-        self.reply = reply
-        self.done = done
-        self.woken = asyncio.Event()
-        self.moved = True
-        self.sent = self.ended = False
-        self.quiet_sweeps = self.last_byte = self.unsent = self.unacknowledged = 0
 
 
 class Http2Connection(asyncio.BufferedProtocol):
@@ -99,18 +82,19 @@ class Http2Connection(asyncio.BufferedProtocol):
         self.served = 0
         self.idle_since = self._loop.time()
         self._retired = False
-        self._streams: dict[int, _Stream] = {}
+        self._streams: dict[int, Stream] = {}
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._received = memoryview(bytearray(_RECEIVE_AT_ONCE))
         self._filled = 0
         self._idle_frames = self._idle_sweeps = 0
+        self._head_is_open = False
+        self._updates = bytearray()
         self._unacknowledged = self._unwanted = 0
         self._written = self._delivered = 0
         self._paused = self._flushing = False
         self._readable = select.poll()
         self._h2 = client_side()
         self._handlers: dict[type[Event], Callable[[Any], object]] = {
-            DataReceived: self._take_data,
             InformationalResponseReceived: self._take_interim,
             RemoteSettingsChanged: self._take_settings,
             ResponseReceived: self._take_head,
@@ -142,9 +126,7 @@ class Http2Connection(asyncio.BufferedProtocol):
         self._filled += count
         position = 0
         try:
-            while not self.closed and (end := self._frame_end(position)) <= self._filled:
-                self._take_frame(position, end)
-                position = end
+            position = self._take_frames()
             self._flush()
             if self._paused and self.transport.get_write_buffer_size() > _UNTAKEN:
                 raise ProtocolError("the server asks for answers that it does not take")
@@ -174,34 +156,90 @@ class Http2Connection(asyncio.BufferedProtocol):
 
     # Frames.
 
-    def _frame_end(self, position: int) -> int:
-        """Where the frame ends that begins at ``position``; beyond what has come, if it is not complete."""
-        if self._filled < position + _FRAME_HEAD:
-            return self._filled + 1
-        length, kind = int.from_bytes(self._received[position : position + 3], "big"), self._received[position + 3]
-        if not self.greeted.done() and kind != _SETTINGS:
-            raise ProtocolError("the server does not speak HTTP/2")
-        if length > MAX_FRAME:
-            raise ProtocolError(f"the server sent a frame of {length} bytes, of which at most {MAX_FRAME} are allowed")
-        return position + _FRAME_HEAD + length
+    def _take_frames(self) -> int:
+        """Go through the frames that are complete; give the number of their bytes."""
+        position = 0
+        while not self.closed and self._filled >= position + _FRAME_HEAD:
+            high, low, kind, flags, identifier = _HEAD.unpack_from(self._received, position)
+            length = high << 16 | low
+            if not self.greeted.done() and kind != _SETTINGS:
+                raise ProtocolError("the server does not speak HTTP/2")
+            if length > MAX_FRAME:
+                raise ProtocolError(f"the server sent a frame of {length} bytes, of which at most {MAX_FRAME} are allowed")
+            end = position + _FRAME_HEAD + length
+            if end > self._filled:
+                break
+            self._take_frame(kind, flags, identifier & _IDENTIFIER, self._received[position:end])
+            position = end
+        return position
 
-    def _take_frame(self, start: int, end: int) -> None:
-        frame = self._received[start:end]
-        kind = frame[3]
+    def _take_frame(self, kind: int, flags: int, identifier: int, frame: memoryview) -> None:
         self._idle_frames += 1
         if self._idle_frames > _IDLE_FRAMES:
             raise ProtocolError("the server sends frames without end that bring nothing forward")
-        if kind == _GOAWAY:
+        if kind in _HEADS:
+            self._head_is_open = not flags & _END_HEADERS
+        elif self._head_is_open and kind in (_DATA, _GOAWAY):
+            raise ProtocolError("the server broke the rules of HTTP/2: another frame in the middle of a head")
+        if kind == _DATA:
+            # The library would copy it three times.
+            self._take_data(identifier, flags, frame[_FRAME_HEAD:])
+        elif kind == _GOAWAY:
             # The library would take no more frames after it, though the server goes on with the streams that it has begun.
             self._go_away(frame)
+        else:
+            for event in self._hand_over(frame, identifier):
+                handler = self._handlers.get(type(event))
+                if handler is not None:
+                    handler(event)
+
+    def _take_data(self, identifier: int, flags: int, data: memoryview) -> None:
+        length = len(data)
+        self._acknowledge(length)
+        if flags & _PADDED:
+            if not length or data[0] >= length:
+                raise ProtocolError("the server broke the rules of HTTP/2: a frame of padding alone")
+            data = data[1 : length - data[0]]
+        stream = self._streams.get(identifier)
+        if stream is None:
+            self._allow_unwanted(length)
             return
-        identifier = int.from_bytes(frame[5:9], "big")
-        if kind == _DATA and identifier not in self._streams:
-            self._allow_unwanted(len(frame) - _FRAME_HEAD)
-        for event in self._hand_over(frame, identifier):
-            handler = self._handlers.get(type(event))
-            if handler is not None:
-                handler(event)
+        if data:
+            stream.moved, self._idle_frames = True, 0
+        if flags & _END_STREAM:
+            self._end_library_stream(identifier)
+        try:
+            if not stream.reply.status:
+                raise ProtocolError("a body before its head")
+            stream.reply.take(data)
+            if flags & _END_STREAM:
+                self._end_stream(identifier, stream)
+            else:
+                stream.unacknowledged += length
+                if stream.unacknowledged > STREAM_WINDOW // 2:
+                    self._open_window(identifier, stream.unacknowledged)
+                    stream.unacknowledged = 0
+        except Exception as error:
+            self._fail(identifier, error)
+
+    def _end_library_stream(self, identifier: int) -> None:
+        """Let the library know that a stream has ended: by an empty trailer, since it would look for the body of another end."""
+        self._hand_over(memoryview(_HEAD.pack(0, 0, _HEADERS, _END_HEADERS | _END_STREAM, identifier)), identifier)
+
+    def _end_stream(self, identifier: int, stream: Stream) -> None:
+        stream.ended = True
+        stream.reply.finish()
+        self._finish(identifier)
+
+    def _acknowledge(self, length: int) -> None:
+        """Open the connection's window again, but not for every frame."""
+        self._unacknowledged += length
+        if self._unacknowledged > CONNECTION_WINDOW // 2:
+            self._open_window(0, self._unacknowledged)
+            self._unacknowledged = 0
+
+    def _open_window(self, identifier: int, length: int) -> None:
+        self._updates += _HEAD.pack(0, 4, _WINDOW_UPDATE, 0, identifier) + length.to_bytes(4, "big")
 
     def _hand_over(self, frame: memoryview, identifier: int) -> list[Event]:
         failure = ""
@@ -226,7 +264,7 @@ class Http2Connection(asyncio.BufferedProtocol):
     def _go_away(self, frame: memoryview) -> None:
         if len(frame) < _FRAME_HEAD + 8:
             raise ProtocolError("the server broke the rules of HTTP/2: a frame is too short")
-        last = int.from_bytes(frame[9:13], "big") & 0x7FFFFFFF
+        last = int.from_bytes(frame[9:13], "big") & _IDENTIFIER
         self.retire()
         for identifier in [each for each in self._streams if each > last]:
             self._streams[identifier].ended = self._streams[identifier].sent = True
@@ -234,7 +272,7 @@ class Http2Connection(asyncio.BufferedProtocol):
 
     # What the frames say.
 
-    def _exchange_of(self, event: Any) -> _Stream | None:
+    def _exchange_of(self, event: Any) -> Stream | None:
         stream = self._streams.get(event.stream_id)
         if stream is not None:
             stream.moved = True
@@ -253,31 +291,10 @@ class Http2Connection(asyncio.BufferedProtocol):
                 if stream.reply.unwanted:
                     self._finish(event.stream_id)
 
-    def _take_data(self, event: DataReceived) -> None:
-        self._acknowledge(event.flow_controlled_length)
-        stream = self._exchange_of(event) if event.data else self._streams.get(event.stream_id)
-        if stream is None:
-            return
-        with self._blaming(event.stream_id):
-            stream.reply.take(event.data)
-            stream.unacknowledged += event.flow_controlled_length
-            if stream.unacknowledged > STREAM_WINDOW // 2 and event.stream_ended is None:
-                self._h2.increment_flow_control_window(stream.unacknowledged, event.stream_id)
-                stream.unacknowledged = 0
-
-    def _acknowledge(self, length: int) -> None:
-        """Open the connection's window again, but not for every frame."""
-        self._unacknowledged += length
-        if self._unacknowledged > CONNECTION_WINDOW // 2:
-            self._h2.increment_flow_control_window(self._unacknowledged)
-            self._unacknowledged = 0
-
     def _take_end(self, event: StreamEnded) -> None:
         if (stream := self._exchange_of(event)) is not None:
-            stream.ended = True
             with self._blaming(event.stream_id):
-                stream.reply.finish()
-                self._finish(event.stream_id)
+                self._end_stream(event.stream_id, stream)
 
     def _take_reset(self, event: StreamReset) -> None:
         if (stream := self._exchange_of(event)) is None:
@@ -353,7 +370,7 @@ class Http2Connection(asyncio.BufferedProtocol):
         request = send.request
         reply = StreamReply(request.method, send.place, send.limit)
         done: asyncio.Future[StreamReply] = self._loop.create_future()
-        stream = _Stream(reply, done)
+        stream = Stream(reply, done)
         identifier = self._open(request, stream)
         send.reply = reply
         try:
@@ -389,7 +406,7 @@ class Http2Connection(asyncio.BufferedProtocol):
         if self._retired or self.closed:
             raise _not_begun("the connection was closed before the request was sent")
 
-    def _open(self, request: Request, stream: _Stream) -> int:
+    def _open(self, request: Request, stream: Stream) -> int:
         identifier, failure = self._h2.get_next_available_stream_id(), ""
         try:
             self._h2.send_headers(identifier, request_fields(request), end_stream=not request.body)
@@ -406,7 +423,7 @@ class Http2Connection(asyncio.BufferedProtocol):
         self._flush_soon()
         return identifier
 
-    async def _send_body(self, identifier: int, stream: _Stream, request: Request) -> None:
+    async def _send_body(self, identifier: int, stream: Stream, request: Request) -> None:
         """Send the body, as the server's windows allow; less of it if the exchange ends before."""
         stream.unsent = request.length
         if not request.length:
@@ -417,7 +434,7 @@ class Http2Connection(asyncio.BufferedProtocol):
             else:
                 await self._send_memory(identifier, stream, part)
 
-    async def _send_file(self, identifier: int, stream: _Stream, part: FileRange) -> None:
+    async def _send_file(self, identifier: int, stream: Stream, part: FileRange) -> None:
         offset, end = part.offset, part.offset + part.length
         while offset < end and not stream.done.done():
             read = functools.partial(os.pread, part.descriptor, min(_READ_AT_ONCE, end - offset), offset)
@@ -427,12 +444,12 @@ class Http2Connection(asyncio.BufferedProtocol):
             await self._send_memory(identifier, stream, memoryview(piece))
             offset += len(piece)
 
-    async def _send_memory(self, identifier: int, stream: _Stream, piece: memoryview) -> None:
+    async def _send_memory(self, identifier: int, stream: Stream, piece: memoryview) -> None:
         while piece and (room := await self._room(identifier, stream)):
             self._send_data(identifier, stream, piece[:room])
             piece = piece[room:]
 
-    def _send_data(self, identifier: int, stream: _Stream, piece: memoryview) -> None:
+    def _send_data(self, identifier: int, stream: Stream, piece: memoryview) -> None:
         stream.unsent -= len(piece)
         stream.sent = not stream.unsent
         self._h2.send_data(identifier, piece, end_stream=stream.sent)
@@ -440,7 +457,7 @@ class Http2Connection(asyncio.BufferedProtocol):
         stream.moved, stream.last_byte = True, self._written
         self._idle_frames = 0
 
-    async def _room(self, identifier: int, stream: _Stream) -> int:
+    async def _room(self, identifier: int, stream: Stream) -> int:
         """How many bytes can be sent now; waits until it is at least one. 0 if the exchange has ended."""
         # Otherwise the loop would not look for a reply, or a reset, as long as the kernel takes everything.
         await asyncio.sleep(0)
@@ -540,6 +557,9 @@ class Http2Connection(asyncio.BufferedProtocol):
     def _flush(self) -> None:
         self._flushing = False
         data = self._h2.data_to_send()
+        if self._updates:
+            data += self._updates
+            self._updates.clear()
         if data and not self.transport.is_closing():
             self._written += len(data)
             self.transport.write(data)

@@ -10,7 +10,6 @@ try:
     from h2.connection import H2Connection
     from h2.errors import ErrorCodes
     from h2.events import (
-        DataReceived,
         Event,
         InformationalResponseReceived,
         RemoteSettingsChanged,
@@ -30,7 +29,6 @@ __all__ = [
     "MAX_FRAME",
     "MAX_HEADERS",
     "STREAM_WINDOW",
-    "DataReceived",
     "ErrorCodes",
     "Event",
     "H2Connection",

@@ -48,7 +48,7 @@ class StreamReply(Reply):
             raise ProtocolError("a reply without a status")
         self._begin_body(0, 1)
 
-    def take(self, data: bytes) -> None:
+    def take(self, data: memoryview) -> None:
         """Copy the next bytes of the body to where they belong.
 
         Raises:
@@ -61,7 +61,7 @@ class StreamReply(Reply):
             self.body[self.received : end] = data
             self.advance(len(data))
         elif not self.complete:
-            self._grow(memoryview(data))
+            self._grow(data)
         elif data:
             raise ProtocolError("the body is longer than it was said to be", status=self.status)
 
