@@ -450,3 +450,30 @@ def test_through_a_proxy(serve: Any, host: Any, tls: Any, driver: Any, authority
         reply = driver.exchange(inside.origin._replace(scheme="http"), "/plain")
     assert bytes(reply.body).endswith(b"/plain")
     of_which_one_is_logged(caplog)
+
+
+def test_closing_ends_what_is_under_way_for_good(host: Any, on_loop: Any) -> None:
+    """Also over a connection that was kept, and also while it is being made."""
+
+    def script(host: Host) -> None:
+        host.reply(host.request().stream)
+        host.request()
+        host.peer.server.begun.set()
+        host.peer.rest()
+
+    server = host(script)
+    server.begun = threading.Event()
+    on_loop.exchange(server.origin)
+
+    async def close_amid(ready: Any) -> None:
+        transport = await on_loop.transport_here()
+        task = asyncio.create_task(transport.exchange(get(server.origin)))
+        await ready()
+        transport.close()
+        with pytest.raises(ConnectionFailed):
+            await task
+        assert transport._connections == {}
+
+    on_loop.runner.run(close_amid(lambda: asyncio.to_thread(server.begun.wait)))
+    on_loop.runner.run(close_amid(lambda: asyncio.sleep(0)))
+    assert len(server.peers) <= 2

@@ -14,7 +14,7 @@ from headrace.http.effects import Send
 from headrace.http.http2.connection import Http2Connection
 from headrace.http.loop_connection import AsyncConnection
 from headrace.http.messages import Origin
-from headrace.http.pool import IDLE_SECONDS
+from headrace.http.pool import IDLE_SECONDS, Pool
 from headrace.http.proxy import choose_proxy
 from headrace.http.tls import client_context
 
@@ -58,14 +58,15 @@ class AsyncHttp2Transport(AsyncTransport):
         """
         origin, replays = send.request.origin, 0
         while origin not in self._without and (connection := await self._connection(origin)) is not None:
-            kept = connection.served > 0
+            kept, pool = connection.served > 0, self._pool
             self._busy.add(connection)
             if self._sweeper is None:
                 self._schedule_sweep()
             try:
                 return await connection.exchange(send)
             except ConnectionFailed as error:
-                if replays == _REPLAYS or not (error.code == "refused" or (kept and self.may_repeat(send, self._pool))):
+                again = pool is self._pool if error.code == "refused" else kept and self.may_repeat(send, pool)
+                if replays == _REPLAYS or not again:
                     raise
                 replays += 1
             finally:
@@ -82,7 +83,7 @@ class AsyncHttp2Transport(AsyncTransport):
                 return connection
         connecting = self._connecting.get(origin)
         if connecting is None:
-            connecting = self._connecting[origin] = self._loop.create_task(self._replace(origin))
+            connecting = self._connecting[origin] = self._loop.create_task(self._replace(origin, self._pool))
             # Seen, so that asyncio does not report it: whoever waits may be cancelled.
             connecting.add_done_callback(lambda task: task.cancelled() or task.exception())
         try:
@@ -93,12 +94,16 @@ class AsyncHttp2Transport(AsyncTransport):
         finally:
             del connecting
 
-    async def _replace(self, origin: Origin) -> Http2Connection | None:
+    async def _replace(self, origin: Origin, pool: Pool[AsyncConnection]) -> Http2Connection | None:
+        """A new connection; ``pool`` is the transport's, or was until it was closed."""
         try:
             self._retire_idle(origin)
             if self._closer is None:
                 await self._close_with_loop()
             connection = await self._negotiate(origin)
+            if connection is not None and pool is not self._pool:
+                connection.close()
+                raise ConnectionFailed("the client was closed while it connected")
             if connection is not None:
                 self._connections[origin] = connection
             return connection
@@ -146,8 +151,6 @@ class AsyncHttp2Transport(AsyncTransport):
 
     def close(self) -> None:
         """Close all connections; exchanges in progress fail. New exchanges open new connections."""
-        for connecting in list(self._connecting.values()):
-            connecting.cancel()
         for connection in list(self._connections.values()):
             connection.close()
         self._connections.clear()

@@ -56,9 +56,9 @@ class _Errand:
 
     def run(self, lane: Lane | None) -> Reply:
         """Have it done; an interruption of this thread, or of the lane, ends it."""
+        if lane is not None:
+            lane.enter(self._interrupt)
         try:
-            if lane is not None:
-                lane.enter(self._interrupt)
             self._call(self._begin)
             self._wait()
         except BaseException:

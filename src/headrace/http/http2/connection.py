@@ -69,6 +69,7 @@ class Http2Connection(asyncio.BufferedProtocol):
 
     Attributes:
         greeted: done when the server has sent its settings, as one that speaks HTTP/2 does first; fails if it does not.
+        is_offered: whether the server has agreed to speak it, if that was asked in the TLS handshake.
         closed: whether the connection is closed.
         served: how many exchanges have ended well.
     """
@@ -491,9 +492,10 @@ class Http2Connection(asyncio.BufferedProtocol):
         """Close at once; what is under way fails."""
         if not self.closed:
             self.closed = True
-            with contextlib.suppress(H2Error):
-                self._h2.close_connection()
-            self._flush()
+            if self.is_offered:
+                with contextlib.suppress(H2Error):
+                    self._h2.close_connection()
+                self._flush()
             self.transport.abort()
             self._end_all("it was closed")
 
