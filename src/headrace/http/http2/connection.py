@@ -245,7 +245,7 @@ class Http2Connection(asyncio.BufferedProtocol):
     def _hand_over(self, frame: memoryview, identifier: int) -> list[Event]:
         failure = ""
         try:
-            return self._h2.receive_data(frame)
+            return self._h2.receive_data(bytes(frame))
         except Exception as error:
             # Of the library's own kind, or of another where it did not foresee what came. What quotes the server may quote a secret.
             words = str(error)
