@@ -69,6 +69,7 @@ class Entry:
 LIBRARIES: Mapping[str, Entry] = {
     "headrace": Entry(module="headrace", whole="headrace.client"),
     "headrace-s3": Entry(module="headrace", scheme="s3"),
+    "headrace-http2": Entry(module="headrace", environment={"HEADRACE_HTTP2": "1"}),
     "s3dlio": Entry(module="s3dlio"),
     # By default s3dlio asks for the size of each object before it reads it, to know which to split into ranges. This saves the question.
     "s3dlio-no-ranges": Entry(module="s3dlio", environment={"S3DLIO_ENABLE_RANGE_OPTIMIZATION": "0"}),

@@ -14,7 +14,7 @@ from typing import TypeAlias
 from headrace import memory
 from headrace.errors import ConnectionFailed, ProtocolError
 
-__all__ = ["HEAD_LIMIT", "METADATA_LIMIT", "Excerpt", "Placement", "Reply", "scratch"]
+__all__ = ["HEAD_LIMIT", "METADATA_LIMIT", "Excerpt", "Placement", "Reply", "add_header", "scratch"]
 
 HEAD_LIMIT = 64 << 10
 """Bytes that the status line and headers of a reply may have."""
@@ -163,6 +163,11 @@ class Reply:
         """Whether `buffer` ends just where the reply ends, so that waiting for all of it cannot wait for too much."""
         return self._state == _FIXED
 
+    @property
+    def dropping(self) -> bool:
+        """Whether the next bytes come before those that are wanted."""
+        return self._state == _DROPPING
+
     def buffer(self) -> memoryview:
         """Where the next bytes from the connection belong. Never empty while the reply is incomplete."""
         if self._state == _FIXED:
@@ -228,13 +233,16 @@ class Reply:
             if "transfer-encoding" in headers:
                 # RFC 9112, section 6.1, forbids it; a reader that minds it would look for a body here.
                 raise ProtocolError("an interim reply with a transfer encoding", status=status)
-            self.interim += 1
-            if self.interim > _INTERIM_LIMIT:
-                raise ProtocolError(f"the server sent more than {_INTERIM_LIMIT} interim replies")
+            self._count_interim()
             self._keep_from(start)
             searched = 0
         if self._filled >= HEAD_LIMIT:
             raise ProtocolError(f"the reply's head is longer than {HEAD_LIMIT} bytes")
+
+    def _count_interim(self) -> None:
+        self.interim += 1
+        if self.interim > _INTERIM_LIMIT:
+            raise ProtocolError(f"the server sent more than {_INTERIM_LIMIT} interim replies")
 
     def _begin_body(self, start: int, minor: int) -> None:
         headers = self.headers
@@ -443,6 +451,23 @@ def parse_head(text: str) -> tuple[int, dict[str, str], int]:
     return status, headers, minor
 
 
+def add_header(headers: dict[str, str], name: str, value: str) -> None:
+    """Add a header that did not come as a line, by the same rules. ``name`` is in lower case.
+
+    Raises:
+        ProtocolError: not valid, or a second, different length.
+    """
+    if _NAME.fullmatch(name) is None or _CONTROL.search(value):
+        raise ProtocolError(f"not a header: {name[:40]!r}")
+    _check_length(name, value)
+    headers[name] = value if name not in headers else _combined(name, headers[name], value)
+
+
+def _check_length(name: str, value: str) -> None:
+    if name == "content-length" and _LENGTH.fullmatch(value) is None:
+        raise ProtocolError(f"content-length {value[:40]!r} is not a number of bytes")
+
+
 def _combined(name: str, before: str, value: str) -> str:
     if name == "transfer-encoding" or (name == "content-length" and before != value):
         raise ProtocolError(f"two {name} headers")
@@ -464,8 +489,7 @@ def _parse_header(line: str) -> tuple[str, str]:
     if not colon or _NAME.fullmatch(spelled) is None or _CONTROL.search(value):
         raise ProtocolError(f"not a header: {spelled[:40]!r}")
     header = spelled.lower(), value.strip(" \t")
-    if header[0] == "content-length" and _LENGTH.fullmatch(header[1]) is None:
-        raise ProtocolError(f"content-length {header[1][:40]!r} is not a number of bytes")
+    _check_length(*header)
     if header[0] in _REPEATED and len(line) <= _MEMO_LENGTH:
         if len(_headers) >= _MEMO_LIMIT:
             _headers.clear()

@@ -55,13 +55,13 @@ class Session:
         self.stores = Stores(lambda scheme: config.resolve(self.arguments, scheme=scheme))
         self.read_plan = ReadPlan(self.options.range_threshold, _AT_ONCE)
         self.write_plan = WritePlan(self.options.multipart_threshold, self.options.part_size, _AT_ONCE)
-        self.transport = BlockingTransport(self.settings)
+        self._loop_thread: LoopThread | None = None
+        self.transport = self._http2_transport() if self.options.http2 else BlockingTransport(self.settings)
         self.crew = Crew(_CREW_SIZE)
         # Sockets and waiting threads would outlive a client that nobody closed.
         weakref.finalize(self, self.transport.close).atexit = False
         weakref.finalize(self, self.crew.close).atexit = False
         self._uses_http: dict[str, bool] = {}
-        self._loop_thread: LoopThread | None = None
         self._transports: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncTransport] = weakref.WeakKeyDictionary()
         _sessions.add(self)
 
@@ -109,10 +109,24 @@ class Session:
             from headrace.http.loop_thread import LoopThread
 
             # Two threads that come here at once make two, of which at worst both run: no harm, and no lock for a fork to hold for ever.
-            self._loop_thread = LoopThread(self.settings)
+            self._loop_thread = LoopThread(self.settings, self._transport_kind())
             # A running thread would outlive a client that nobody closed.
             weakref.finalize(self, self._loop_thread.close).atexit = False
         return self._loop_thread
+
+    def _http2_transport(self) -> BlockingTransport:
+        from headrace.http.http2.blocking import BlockingHttp2Transport
+
+        return BlockingHttp2Transport(self.settings, self.loop_thread)
+
+    def _transport_kind(self) -> type[AsyncTransport]:
+        if self.options.http2:
+            from headrace.http.http2.asynchronous import AsyncHttp2Transport
+
+            return AsyncHttp2Transport
+        from headrace.http.asynchronous import AsyncTransport
+
+        return AsyncTransport
 
     def transport_here(self) -> AsyncTransport:
         """The transport of the running event loop."""
@@ -121,9 +135,7 @@ class Session:
         loop = asyncio.get_running_loop()
         transport = self._transports.get(loop)
         if transport is None:
-            from headrace.http.asynchronous import AsyncTransport
-
-            transport = self._transports[loop] = AsyncTransport(self.settings)
+            transport = self._transports[loop] = self._transport_kind()(self.settings)
         return transport
 
     def close(self) -> None:
@@ -153,7 +165,7 @@ def _resolve_for_all(arguments: Mapping[str, object]) -> config.Resolved:
 
 def _refuse_what_is_not_built(options: config.Options) -> None:
     """An option that would do nothing is an error, not a surprise."""
-    for name in ("endpoints", "http2", "oplog"):
+    for name in ("endpoints", "oplog"):
         if getattr(options, name):
             raise NotSupported(f"the option {name} is not supported by this version")
 
