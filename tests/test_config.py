@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.config import SPECS, Encryption, Options, Origin, describe, merge, portable, resolve
+from headrace.endpoints import LeastConnections
 from headrace.errors import CredentialsError, InvalidOption
 
 MIB = 1 << 20
@@ -107,6 +108,30 @@ class TestAccepted:
     def test_several_endpoints(self, urls: object) -> None:
         assert Options(endpoints=urls).endpoints == ("http://h1:80", "http://h2:80", "http://h3:80")  # type: ignore[arg-type]
 
+    def test_as_many_endpoints_as_there_may_be(self) -> None:
+        assert len(Options(endpoints="http://h{1..128}/").endpoints) == 128  # type: ignore[arg-type]
+
+    def test_endpoints_in_a_file(self, tmp_path: Path) -> None:
+        file = tmp_path / "endpoints"
+        file.write_text("# two racks\nhttp://a{1..2}:9000  # the first\n\nhttp://b:9000, http://c:9000/prefix\n")
+        expected = ("http://a1:9000", "http://a2:9000", "http://b:9000", "http://c:9000/prefix")
+        assert Options(endpoints=f"@{file}").endpoints == expected  # type: ignore[arg-type]
+        assert Options(endpoints=file).endpoints == expected  # type: ignore[arg-type]
+        assert resolve(environ={"HEADRACE_ENDPOINTS": f"@{file}"}).options.endpoints == expected
+        file.write_text("http://a\nhttps://b\n")
+        with pytest.raises(InvalidOption, match=rf"endpoints cannot be what '{file}' holds"):
+            Options(endpoints=file)  # type: ignore[arg-type]
+        for missing in ("@nowhere", Path("nowhere"), f"@{tmp_path}"):
+            with pytest.raises(InvalidOption, match="there is no such file"):
+                Options(endpoints=missing)  # type: ignore[arg-type]
+
+    def test_a_strategy_of_ones_own(self) -> None:
+        strategy = LeastConnections()
+        options = Options(endpoint_strategy=strategy)
+        assert options.endpoint_strategy is strategy
+        assert repr(options) == "Options(endpoint_strategy='headrace.endpoints.strategies:LeastConnections')"
+        assert resolve({"endpoint_strategy": strategy}, environ={"HEADRACE_ENDPOINT_STRATEGY": "round_robin"}).options == options
+
     @pytest.mark.parametrize(
         ("url", "proxy"),
         [("http://h:1/", "http://h:1"), ("h:3128", "http://h:3128"), ("http://u:p@[::1]:1", "http://u:p@[::1]:1"), ("none", "")],
@@ -178,7 +203,11 @@ class TestRefused:
             ("endpoints", []),
             ("endpoints", "http://h{1..129}"),
             ("endpoints", ["http://h", "h"]),
+            ("endpoints", ["http://h", "https://i"]),
+            ("endpoints", ["http://h", "http://i", "http://H:80/"]),
+            ("endpoints", "http://h{1..3} http://h2"),
             ("endpoints", b"http://h"),
+            ("endpoint_strategy", LeastConnections),
             ("endpoints", 1),
             ("proxy", "socks5://h:1"),
             ("ca_bundle", ""),

@@ -30,7 +30,7 @@ class Client(Configured):
     travels is its configuration, never its connections or secrets. As a context manager it closes its connections at the end.
 
     Args:
-        **options: any of `headrace.config.Options`, such as ``endpoint_url=``, ``region=``, ``anonymous=True``. What is not
+        **options: any of `headrace.config.Options`, such as ``endpoint_url=``, ``endpoints=``, ``region=``, ``anonymous=True``. What is not
             given comes from ``HEADRACE_*`` variables, then from the service's own, then from the configuration file.
 
     Raises:

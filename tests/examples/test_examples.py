@@ -25,7 +25,7 @@ def run_without(module: str, example: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_no_example_is_forgotten() -> None:
-    assert {path.name for path in EXAMPLES.glob("*.py")} == {"demo.py", "pytorch_loader.py", "quickstart.py"}
+    assert {path.name for path in EXAMPLES.glob("*.py")} == {"demo.py", "endpoints.py", "pytorch_loader.py", "quickstart.py"}
 
 
 def test_quickstart() -> None:
@@ -45,6 +45,14 @@ def test_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_endpoints() -> None:
+    if importlib.util.find_spec("ministack") is None and os.environ.get("CI") != "true":
+        pytest.skip("ministack is not installed: pip install ministack")
+    finished = run(str(EXAMPLES / "endpoints.py"))
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert (finished.stdout.count("in use"), finished.stdout.count("left out")) == (5, 1)
+
+
 def test_pytorch_loader() -> None:
     if importlib.util.find_spec("torch") is None and os.environ.get("CI") != "true":
         pytest.skip("torch is not installed: pip install torch")
@@ -53,7 +61,9 @@ def test_pytorch_loader() -> None:
     assert "epoch 1: 8 batches, 64 samples" in finished.stdout
 
 
-@pytest.mark.parametrize(("module", "example"), [("ministack", "demo.py"), ("numpy", "demo.py"), ("torch", "pytorch_loader.py")])
+@pytest.mark.parametrize(
+    ("module", "example"), [("ministack", "demo.py"), ("ministack", "endpoints.py"), ("numpy", "demo.py"), ("torch", "pytorch_loader.py")]
+)
 def test_what_is_missing_is_named_with_the_line_that_installs_it(module: str, example: str) -> None:
     finished = run_without(module, example)
     assert finished.returncode == 1

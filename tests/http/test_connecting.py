@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from headrace.errors import ConnectionFailed, InvalidOption, ProtocolError, Stalled
+from headrace.http import connecting
 from headrace.http.messages import Origin
 
 STALL = 0.3
@@ -39,6 +40,32 @@ def test_a_name_with_several_addresses_is_tried_at_each(driver: Any, serve: Any,
     monkeypatch.setattr(socket, "getaddrinfo", lambda *arguments, **options: addresses[:1] * 2)
     with pytest.raises(ConnectionFailed, match="refused"):
         driver.exchange(Origin("http", "refusing.example", 80))
+
+
+def test_new_connections_are_spread_over_the_addresses_of_a_name(driver: Any, serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    servers = [serve(lambda peer: peer.reply(peer.request().target.encode(), headers="connection: close\r\n")) for _ in range(3)]
+    addresses = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server.port)) for server in servers]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *arguments, **options: addresses)
+    for number in range(6):
+        assert bytes(driver.exchange(Origin("http", "spread.example", 80), f"/{number}").body) == f"/{number}".encode()
+    assert [len(server.received) for server in servers] == [2, 2, 2]
+
+
+def test_an_address_that_did_not_answer_comes_last_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(connecting, "_failed", {})
+    monkeypatch.setattr("headrace.http.connecting.time.monotonic", lambda: now)
+    found = [
+        (family, socket.SOCK_STREAM, 6, "", (host, 80))
+        for family, host in ((socket.AF_INET6, "::1"), (socket.AF_INET6, "::2"), (socket.AF_INET, "127.0.0.1"))
+    ]
+    # Each is the first in its turn, but only among those of its kind.
+    orders = {tuple(info[4][0] for info in connecting.in_turn("kinds.example", found)) for _ in range(4)}
+    assert orders == {("::1", "::2", "127.0.0.1"), ("::2", "::1", "127.0.0.1")}
+    connecting.avoid(found[0])
+    assert {connecting.in_turn("kinds.example", found)[-1] for _ in range(4)} == {found[0]}
+    now += 31
+    assert {connecting.in_turn("kinds.example", found)[0] for _ in range(4)} == set(found[:2])
 
 
 @pytest.mark.parametrize("host", ["::1%nowhere", "a..b", "x" * 64])

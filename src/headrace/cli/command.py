@@ -17,7 +17,20 @@ from headrace.cli.exits import end_with
 from headrace.cli.help import CommandHelp
 from headrace.cli.terminal import draws
 from headrace.config import SPECS
-from headrace.config.kinds import Choice, Count, Endpoint, Endpoints, FilePath, Flag, Name, ProxyServer, RegionName, Seconds, Size
+from headrace.config.kinds import (
+    Choice,
+    Count,
+    Endpoint,
+    Endpoints,
+    FilePath,
+    Flag,
+    Name,
+    ProxyServer,
+    RegionName,
+    Seconds,
+    Size,
+    StrategyName,
+)
 from headrace.config.options import interpret
 
 if TYPE_CHECKING:
@@ -59,6 +72,7 @@ _METAVARS = {
     RegionName: "NAME",
     Seconds: "SECONDS",
     Size: "SIZE",
+    StrategyName: "WORD",
 }
 
 

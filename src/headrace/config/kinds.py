@@ -8,7 +8,7 @@ import operator
 import os
 from collections.abc import Iterable, Mapping
 from string import ascii_letters, digits
-from typing import SupportsFloat, SupportsIndex
+from typing import Any, SupportsFloat, SupportsIndex
 
 from headrace.config.encryption import Encryption
 from headrace.uri import expand
@@ -31,6 +31,7 @@ __all__ = [
     "Seconds",
     "SecretSource",
     "Size",
+    "StrategyName",
 ]
 
 HIDDEN = "(hidden)"
@@ -192,6 +193,16 @@ class Choice(Kind):
         return self._read(text.strip().lower())
 
 
+class StrategyName(Choice):
+    """A strategy: one of a few words, or in code an object with a method ``choose``."""
+
+    def _read(self, value: object) -> Any:
+        return value if callable(getattr(value, "choose", None)) and not isinstance(value, type) else super()._read(value)
+
+    def _show(self, value: object) -> str:
+        return value if isinstance(value, str) else f"{type(value).__module__}:{type(value).__qualname__}"
+
+
 class Name(Kind):
     """A name in the user's own files."""
 
@@ -270,27 +281,56 @@ class ProxyServer(Endpoint):
 
 
 class Endpoints(Kind):
-    """Several addresses of one service."""
+    """Several addresses of one service.
 
-    accepted = "1 to 128 URLs: a list, or a text with commas between them; templates such as 'http://10.0.0.{1...4}:9000' are expanded"
+    Each has a share of the requests and takes over from the others, which an address that is there twice would do for itself. Some over
+    TLS and some without would leave to chance what is encrypted.
+    """
+
+    accepted = (
+        "1 to 128 different URLs, all http or all https: a list, a text with commas between them, or '@FILE' with one on each line; "
+        "templates such as 'http://10.0.0.{1...4}:9000' are expanded"
+    )
     _most = 128
     _each = Endpoint()
 
     def _read(self, value: object) -> tuple[str, ...]:
-        given = value.replace(",", " ").split() if isinstance(value, str) else value
+        value = self._named(value)
+        given = self._split(value) if isinstance(value, str) else value
         if not isinstance(given, Iterable) or isinstance(given, (bytes, Mapping)):
             raise TypeError("not a list")
         expanded = itertools.chain.from_iterable(expand(str(template)) for template in given)
         urls = tuple(self._each._read(url) for url in itertools.islice(expanded, self._most + 1))
         if not 1 <= len(urls) <= self._most:
             raise ValueError("too few or too many")
+        identities = {_identity(url) for url in urls}
+        if len(identities) < len(urls) or len({scheme for scheme, *_ in identities}) > 1:
+            raise ValueError("the same twice, or not alike")
         return urls
+
+    @staticmethod
+    def _split(text: str) -> list[str]:
+        if text.startswith("@"):
+            try:
+                with open(os.path.expanduser(text[1:]), encoding="utf-8") as file:
+                    lines = [line.partition("#")[0] for line in file]
+            except OSError:
+                raise ValueError("the file cannot be read") from None
+            text = " ".join(lines)
+        return text.replace(",", " ").split()
 
     def _show(self, value: object) -> str:
         return ", ".join(self._each._show(url) for url in self._read(value))
 
     def _quote(self, value: object) -> str:
-        return self._each._quote(value) if isinstance(value, str) else "these addresses"
+        text = self._named(value)
+        if isinstance(text, str) and text.startswith("@"):
+            return f"what {text[1:]!r} holds" if os.path.isfile(os.path.expanduser(text[1:])) else f"{text!r}: there is no such file"
+        return self._each._quote(text) if isinstance(text, str) else "these addresses"
+
+    @staticmethod
+    def _named(value: object) -> object:
+        return f"@{os.fspath(value)}" if isinstance(value, os.PathLike) else value
 
 
 class SecretSource(Kind):
@@ -350,6 +390,14 @@ def _index(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, SupportsIndex):
         raise TypeError("not a whole number")
     return operator.index(value)
+
+
+def _identity(url: str) -> tuple[object, ...]:
+    """What two spellings of one endpoint have in common."""
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}[parts.scheme], parts.path
 
 
 def _split_unit(text: str) -> tuple[str, str]:

@@ -26,6 +26,7 @@ from headrace.config.kinds import (
     Seconds,
     SecretSource,
     Size,
+    StrategyName,
 )
 from headrace.errors import CredentialsError, InvalidOption
 
@@ -112,10 +113,11 @@ class Options:
     endpoints: tuple[str, ...] | None = field(
         default=None, metadata=_spec(Endpoints(), "several addresses of one service, all with the same objects")
     )
-    endpoint_strategy: str = field(
+    endpoint_strategy: Any = field(
         default="round_robin",
+        hash=False,
         metadata=_spec(
-            Choice("round_robin", "least_connections", "power_of_two_choices"), "how requests are spread over several endpoints"
+            StrategyName("round_robin", "least_connections", "power_of_two_choices"), "how requests are spread over several endpoints"
         ),
     )
     region: str | None = field(

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from headrace.errors import ConnectionFailed, HeadraceError
 from headrace.http.codec import Reply, scratch
-from headrace.http.connecting import Settings, connect_error, connect_request, tunnel_refused
+from headrace.http.connecting import Settings, avoid, connect_error, connect_request, in_turn, tunnel_refused
 from headrace.http.effects import FINISH_SECONDS, Call, Effect, Finish, Operation, Parallel, Send, Sleep
 from headrace.http.loop_connection import SWEEPS_PER_STALL, AsyncConnection, in_executor
 from headrace.http.messages import Origin
@@ -162,8 +162,8 @@ class AsyncTransport:
         settings, loop = self.settings, self._loop
         host, port = (proxy.host, proxy.port) if proxy else (origin.host, origin.port)
         try:
+            sock = await _open_socket(loop, host, port, settings.connect_timeout)
             async with asyncio.timeout(settings.connect_timeout):
-                sock = await _open_socket(loop, host, port)
                 try:
                     if proxy and context:
                         await _open_tunnel(loop, sock, origin, proxy)
@@ -212,20 +212,25 @@ class AsyncTransport:
             connection.close()
 
 
-async def _open_socket(loop: asyncio.AbstractEventLoop, host: str, port: int) -> socket.socket:
-    """Connect to the first address of ``host`` that answers."""
+async def _open_socket(loop: asyncio.AbstractEventLoop, host: str, port: int, timeout: float) -> socket.socket:
+    """See `blocking._open_socket`."""
     failure: OSError | None = None
     try:
         resolve = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-        for family, kind, protocol, _, address in await in_executor(loop, resolve):
+        async with asyncio.timeout(timeout):
+            found = await in_executor(loop, resolve)
+        for info in in_turn(host, found):
+            family, kind, protocol, _, address = info
             sock = socket.socket(family, kind, protocol)
             try:
                 sock.settimeout(0)
-                await loop.sock_connect(sock, address)
+                async with asyncio.timeout(timeout):
+                    await loop.sock_connect(sock, address)
             except BaseException as error:
                 sock.close()
                 if not isinstance(error, OSError):
                     raise
+                avoid(info)
                 failure = error
             else:
                 return sock

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 
 from headrace.errors import ConnectionFailed, HeadraceError, Stalled
 from headrace.http.codec import Reply, scratch
-from headrace.http.connecting import Settings, connect_error, connect_request, tunnel_refused
+from headrace.http.connecting import Settings, avoid, connect_error, connect_request, in_turn, tunnel_refused
 from headrace.http.effects import Cancelled, Send
 from headrace.http.messages import FileRange, Origin, Request, encode_head
 from headrace.http.pool import Pool
@@ -452,10 +452,11 @@ class BlockingTransport:
 
 
 def _open_socket(host: str, port: int, timeout: float, lane: Lane | None) -> socket.socket:
-    """Connect to the first address of ``host`` that answers; each gets ``timeout`` seconds."""
+    """Connect to one of the addresses of ``host``, to the next one if it does not answer; each gets ``timeout`` seconds."""
     failure: OSError | None = None
     try:
-        for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        for info in in_turn(host, socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)):
+            family, kind, protocol, _, address = info
             sock = socket.socket(family, kind, protocol)
             try:
                 if lane is not None:
@@ -466,6 +467,7 @@ def _open_socket(host: str, port: int, timeout: float, lane: Lane | None) -> soc
                 sock.close()
                 if not isinstance(error, OSError):
                     raise
+                avoid(info)
                 failure = error
             else:
                 return sock

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 import socket
 import ssl
+import time
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 from headrace.errors import ConnectionFailed, HeadraceError, Stalled
 from headrace.http.messages import Origin
 from headrace.http.proxy import Proxy
 
-__all__ = ["Settings", "connect_error", "connect_request", "tunnel_refused"]
+__all__ = ["AddressInfo", "Settings", "avoid", "connect_error", "connect_request", "in_turn", "tunnel_refused"]
 
+AddressInfo: TypeAlias = "tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[Any, ...]]"
+"""One result of `socket.getaddrinfo`."""
+
+_AVOIDED_SECONDS = 30.0
+
+# By host. Each begins anywhere, or the first connections of many processes would all go to the same address.
+_turns: defaultdict[str, itertools.count[int]] = defaultdict(lambda: itertools.count(random.randrange(1 << 16)))
+_failed: dict[tuple[Any, ...], float] = {}
 
 # By OpenSSL's numbers (x509_vfy.h).
 _CERTIFICATE_HINTS = {
@@ -32,6 +46,32 @@ class Settings:
     ca_bundle: str | None = None
     verify_tls: bool = True
     proxy: str | None = field(default=None, repr=False)  # may hold a password
+
+
+def in_turn(host: str, found: Sequence[AddressInfo]) -> list[AddressInfo]:
+    """The addresses of a host, in the order in which to try them for one connection: another one first each time.
+
+    Of the order in which they were found, only the kinds (IPv6, IPv4) are kept: it says which of them this machine reaches best
+    (RFC 6724). What did not answer within the last half minute comes last.
+    """
+    if len(found) < 2:
+        return list(found)
+    turn, now = next(_turns[host]), time.monotonic()
+    families = [info[0] for info in found]
+    ordered: list[AddressInfo] = []
+    for family in dict.fromkeys(families):
+        same = [info for info in found if info[0] == family]
+        first = turn % len(same)
+        ordered += same[first:] + same[:first]
+    return sorted(ordered, key=lambda info: _failed.get(info[4], now) > now) if _failed else ordered
+
+
+def avoid(info: AddressInfo) -> None:
+    """Take note of an address that could not be connected to."""
+    now = time.monotonic()
+    for address in [address for address, until in list(_failed.items()) if until <= now]:
+        _failed.pop(address, None)
+    _failed[info[4]] = now + _AVOIDED_SECONDS
 
 
 def connect_request(origin: Origin, proxy: Proxy) -> bytes:

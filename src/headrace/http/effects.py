@@ -54,9 +54,10 @@ class Send:
 
     Attributes:
         reply: what has arrived so far. After a failure it tells how many bytes of the body are in place.
+        endpoint: which of several endpoints the request is for; None where there is only one. Drivers do not look at it.
     """
 
-    __slots__ = ("excerpt", "limit", "place", "reply", "request")
+    __slots__ = ("endpoint", "excerpt", "limit", "place", "reply", "request")
 
     def __init__(self, request: Request, place: Placement | None = None, limit: int | None = None, excerpt: Excerpt | None = None) -> None:
         self.request = request
@@ -64,6 +65,7 @@ class Send:
         self.limit = limit
         self.excerpt = excerpt
         self.reply: Reply | None = None
+        self.endpoint: Any = None
 
 
 class Call(Generic[T]):

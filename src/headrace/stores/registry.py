@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from headrace.backends.protocol import Backend
 from headrace.config import Options, Resolved, merge
+from headrace.endpoints import Endpoints
 from headrace.errors import InvalidURI
 from headrace.http.connecting import Settings
 from headrace.stores.retry import RetryPolicy
@@ -15,6 +16,7 @@ from headrace.uri import Location
 __all__ = ["SCHEMES", "Stores", "connection_settings"]
 
 SCHEMES = ("s3", "az", "gs", "file", "direct", "memory", "http", "https")
+_WITH_ENDPOINTS = frozenset({"s3"})
 
 
 def connection_settings(options: Options) -> Settings:
@@ -53,14 +55,19 @@ class Stores:
         if location.scheme not in SCHEMES:
             raise InvalidURI(f"unknown scheme {location.scheme!r}", uri=location.uri, hint=f"Known are {', '.join(SCHEMES)}.")
         resolved = self._options_for(location.scheme)
-        policy = RetryPolicy(max_attempts=resolved.options.max_attempts)
+        endpoints = _make_endpoints(resolved.options) if location.scheme in _WITH_ENDPOINTS else None
+        policy = RetryPolicy(max_attempts=resolved.options.max_attempts, endpoints=endpoints)
         # Without a lock, which a fork could leave held for ever: of two stores made at once, one is dropped unused.
-        return self._stores.setdefault(location.scheme, Store(_make_backend(location.scheme, resolved), policy))
+        return self._stores.setdefault(location.scheme, Store(_make_backend(location.scheme, resolved, endpoints), policy))
 
 
-def _make_backend(scheme: str, resolved: Resolved) -> Backend:
+def _make_endpoints(options: Options) -> Endpoints | None:
+    return Endpoints(options.endpoints, options.endpoint_strategy) if options.endpoints else None
+
+
+def _make_backend(scheme: str, resolved: Resolved, endpoints: Endpoints | None) -> Backend:
     if scheme == "s3":
-        return _make_s3(resolved)
+        return _make_s3(resolved, endpoints)
     if scheme == "gs":
         return _make_gcs(resolved)
     if scheme == "az":
@@ -87,17 +94,17 @@ def _make_web(scheme: str, resolved: Resolved) -> Backend:
     return WebBackend(scheme, Redirects(resolved.options.follow_redirects, resolved.options.max_redirects))
 
 
-def _make_s3(resolved: Resolved) -> Backend:
+def _make_s3(resolved: Resolved, endpoints: Endpoints | None) -> Backend:
     from headrace.auth import aws
     from headrace.backends.s3 import S3Backend
 
     options = resolved.options
     # A profile that the user names wins over keys in the environment; one that AWS_PROFILE names does not.
     profile = None if "AWS_PROFILE" in str(resolved.origins["profile"]) else options.profile
-    if options.region is None and not options.anonymous and options.endpoint_url is None:
+    if options.region is None and not options.anonymous and options.endpoint_url is None and endpoints is None:
         options = merge(options, region=aws.region_from_profile(options.profile))
     source = None if options.anonymous else aws.chain(credentials=options.credentials, profile=profile)
-    return S3Backend(options, source)
+    return S3Backend(options, source, endpoints)
 
 
 def _make_gcs(resolved: Resolved) -> Backend:

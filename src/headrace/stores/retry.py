@@ -6,9 +6,10 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
+from headrace.endpoints import Endpoints, Route
 from headrace.errors import (
     ConnectionFailed,
     CredentialsError,
@@ -48,14 +49,14 @@ _TRANSIENT_CODES = frozenset(
 _LASTING_CODES = frozenset({"certificate", "tls", "resolve", "NoSpace"})
 
 
-def is_transient(error: HeadraceError) -> bool:
+def is_transient(error: HeadraceError, *, elsewhere: bool = False) -> bool:
     """Whether the same request may succeed if it is tried again: the one table of what is retried.
 
-    A certificate that is not trusted and a name that cannot be resolved stay so; a connection that is refused may be accepted
-    when the server has started again.
+    A certificate that is not trusted and a name that cannot be resolved stay so, but at another endpoint (``elsewhere``); a connection that
+    is refused may be accepted when the server has started again.
     """
     if error.code in _LASTING_CODES:
-        return False
+        return elsewhere and isinstance(error, ConnectionFailed)
     return _TRANSIENT.get(type(error), False) or error.status in _TRANSIENT_STATUS or error.code in _TRANSIENT_CODES
 
 
@@ -68,19 +69,31 @@ class RetryPolicy:
         first_delay: the longest delay after the first failure, seconds; it doubles each time.
         max_delay: seconds.
         budget: seconds after the first attempt in which another may begin; ``Retry-After`` beyond it is not waited for.
+        endpoints: those of the service, if it has several: a try that follows a failure goes to another one.
     """
 
     max_attempts: int = 5
     first_delay: float = 0.1
     max_delay: float = 20.0
     budget: float = 180.0
+    endpoints: Endpoints | None = field(default=None, repr=False)
 
-    def delay(self, error: HeadraceError, attempt: int, elapsed: float) -> float | None:
-        """Seconds to wait before the next attempt, or None to give up."""
-        if attempt >= self.max_attempts or not is_transient(error):
+    def route(self) -> Route | None:
+        """What one act remembers of several endpoints."""
+        return None if self.endpoints is None else Route(self.endpoints)
+
+    def delay(self, error: HeadraceError, attempt: int, elapsed: float, *, elsewhere: bool = False) -> float | None:
+        """Seconds to wait before the next attempt, or None to give up.
+
+        With ``elsewhere`` the next attempt goes to an endpoint that works, as far as is known: it need not wait for a connection to
+        heal, nor for as long as the endpoint that failed asks for.
+        """
+        if attempt >= self.max_attempts or not is_transient(error, elsewhere=elsewhere):
             return None
+        if elsewhere and isinstance(error, (ConnectionFailed, Stalled)):
+            return 0.0
         seconds = random.uniform(0, min(self.max_delay, self.first_delay * 2 ** (attempt - 1)))
-        if error.retry_after is not None:
+        if error.retry_after is not None and not elsewhere:
             seconds += error.retry_after
         return seconds if elapsed + seconds <= self.budget else None
 
@@ -94,13 +107,17 @@ class Attempts:
         operation: the verb; goes into errors.
         repeatable: whether a request whose reply was lost may be sent again; refusals such as 503 always may.
         begun: when the first try began, by `time.monotonic`.
+        route: how the act goes among several endpoints, if there are such.
     """
 
-    def __init__(self, policy: RetryPolicy, location: Location, operation: str, *, repeatable: bool, begun: float) -> None:
+    def __init__(
+        self, policy: RetryPolicy, location: Location, operation: str, *, repeatable: bool, begun: float, route: Route | None = None
+    ) -> None:
         self._policy = policy
         self._location = location
         self._operation = operation
         self._repeatable = repeatable
+        self._route = route
         self._begun = self._counted_from = begun
         self._total = self._without_progress = 0
 
@@ -125,7 +142,8 @@ class Attempts:
         if may_have_happened and not self._repeatable:
             error.hint = error.hint or "It is not known whether the write took place: look before trying again."
             raise error
-        seconds = self._policy.delay(error, self._without_progress, now - self._counted_from)
+        elsewhere = self._route is not None and self._route.leads_elsewhere
+        seconds = self._policy.delay(error, self._without_progress, now - self._counted_from, elsewhere=elsewhere)
         if seconds is None:
             raise error
         _log.info("%s; attempt %d follows in %.2f s", error, self._total + 1, seconds)
@@ -136,10 +154,12 @@ def retrying(
     attempt: Callable[[], Operation[T]], policy: RetryPolicy, location: Location, operation: str, *, repeatable: bool = True
 ) -> Operation[T]:
     """Run ``attempt()``, which gives a new operation for each try, until it succeeds or has failed for good; see `Attempts`."""
-    attempts = Attempts(policy, location, operation, repeatable=repeatable, begun=time.monotonic())
+    route = policy.route()
+    attempts = Attempts(policy, location, operation, repeatable=repeatable, begun=time.monotonic(), route=route)
     while True:
         try:
-            return (yield from attempt())
+            return (yield from attempt() if route is None else route.follow(attempt()))
         except HeadraceError as error:
             delay = attempts.failed(error)
-        yield Sleep(delay)
+        if delay:
+            yield Sleep(delay)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from headrace.backends.protocol import Backend, Body, Fetched, Landing, Page, Part, Upload, UploadInfo, WriteOptions
+from headrace.endpoints import Route
 from headrace.errors import HeadraceError, NotFound, ObjectChanged
 from headrace.http.effects import Operation, Sleep
 from headrace.models import BucketInfo, ObjectInfo
@@ -38,15 +39,17 @@ class Store:
         self, location: Location, landing: Landing, *, start: int | None = None, length: int | None = None, if_match: str | None = None
     ) -> Operation[Fetched]:
         """Read; after a break the next attempt asks for the rest, bound to the version that was begun."""
-        begun = time.monotonic()
+        begun, route = time.monotonic(), self.policy.route()
         try:
-            return (yield from self.backend.get(location, landing, start=start, length=length, if_match=if_match))
+            operation = self.backend.get(location, landing, start=start, length=length, if_match=if_match)
+            return (yield from operation if route is None else route.follow(operation))
         except HeadraceError as error:
             reading = _BrokenRead(self.backend, location, landing, start, length, if_match)
-            attempts = Attempts(self.policy, location, "get", repeatable=True, begun=begun)
+            attempts = Attempts(self.policy, location, "get", repeatable=True, begun=begun, route=route)
             delay = attempts.failed(error, progressed=reading.progressed())
-        yield Sleep(delay)
-        return (yield from reading.go_on(attempts))
+        if delay:
+            yield Sleep(delay)
+        return (yield from reading.go_on(attempts, route))
 
     def head(self, location: Location) -> Operation[ObjectInfo]:
         """Describe an object."""
@@ -182,14 +185,15 @@ class _BrokenRead:
         self._done += self._latest.received
         return self._latest.received > 0
 
-    def go_on(self, attempts: Attempts) -> Operation[Fetched]:
+    def go_on(self, attempts: Attempts, route: Route | None) -> Operation[Fetched]:
         """Try until all is there."""
         while True:
             try:
-                return (yield from self._attempt())
+                return (yield from self._attempt() if route is None else route.follow(self._attempt()))
             except HeadraceError as error:
                 delay = attempts.failed(error, progressed=self.progressed())
-            yield Sleep(delay)
+            if delay:
+                yield Sleep(delay)
 
     def _attempt(self) -> Operation[Fetched]:
         """Ask for the rest, bound to the version that was begun; for the whole, if there is nothing to build upon."""

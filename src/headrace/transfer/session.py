@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from headrace import config, memory
 from headrace.backends.protocol import Fetched
+from headrace.endpoints import EndpointStatistics
 from headrace.errors import HeadraceError, InvalidOption, NotSupported
 from headrace.http.blocking import BlockingTransport, Lane
 from headrace.http.crew import Crew, run_blocking
@@ -165,7 +166,7 @@ def _resolve_for_all(arguments: Mapping[str, object]) -> config.Resolved:
 
 def _refuse_what_is_not_built(options: config.Options) -> None:
     """An option that would do nothing is an error, not a surprise."""
-    for name in ("endpoints", "oplog"):
+    for name in ("oplog",):
         if getattr(options, name):
             raise NotSupported(f"the option {name} is not supported by this version")
 
@@ -191,6 +192,17 @@ class Configured:
     def options(self) -> config.Options:
         """The options in force."""
         return self._session.options
+
+    def endpoints(self, uri: URI = "s3://") -> list[EndpointStatistics]:
+        """What has become so far of the requests to each of several endpoints (``endpoints=``), in their order; empty if there is one.
+
+        What this client has done in this process is counted, by whichever driver. See docs/endpoints.md.
+
+        Args:
+            uri: any URI of the service that the endpoints are those of.
+        """
+        endpoints = self._session.locate(uri)[0].policy.endpoints
+        return [] if endpoints is None else endpoints.statistics()
 
     def __repr__(self) -> str:
         return f"{type(self).__qualname__}({', '.join(f'{name}=...' for name in self._arguments)})"

@@ -55,6 +55,10 @@ class Addressing:
             return Target(Origin(origin.scheme, f"{bucket}.{origin.host}", origin.port), path)
         return Target(origin, f"{path}{bucket}/")
 
+    def target(self, bucket: str, region: str) -> Target:
+        """Where requests go that concern this bucket, or the service itself if the name is empty."""
+        return self.bucket(bucket, region) if bucket else self.service(region)
+
     def _in_host(self, bucket: str) -> bool:
         if self._style == "auto":
             return self.is_amazon and _DNS_NAME.fullmatch(bucket) is not None

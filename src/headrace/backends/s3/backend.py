@@ -39,6 +39,7 @@ from headrace.backends.service.documents import parse, text_of
 from headrace.backends.service.reading import fetch
 from headrace.backends.service.replies import check_keys
 from headrace.config import Options
+from headrace.endpoints import Endpoints
 from headrace.errors import (
     AlreadyExists,
     HeadraceError,
@@ -69,6 +70,7 @@ class S3Backend:
     Args:
         options: the client's options.
         source: where credentials come from; None for anonymous requests.
+        endpoints: the service's endpoints, if it has several.
     """
 
     scheme = "s3"
@@ -78,18 +80,20 @@ class S3Backend:
     max_parts = 10_000
     delete_batch_size = 1000
 
-    def __init__(self, options: Options, source: CredentialSource | None) -> None:
+    def __init__(self, options: Options, source: CredentialSource | None, endpoints: Endpoints | None = None) -> None:
         common = {"user-agent": "headrace"}
         if options.request_payer:
             common["x-amz-request-payer"] = "requester"
-        addressing = Addressing(options.endpoint_url, options.addressing)
+        addressings = {endpoint: Addressing(endpoint.url, options.addressing) for endpoint in endpoints.all} if endpoints else {}
         self._exchange = Exchange(
-            addressing,
+            next(iter(addressings.values()), None) or Addressing(options.endpoint_url, options.addressing),
             options.region,
             source,
             sign_payload=options.sign_payload,
             common_headers=common,
             redirects=Redirects(options.follow_redirects, options.max_redirects),
+            endpoints=endpoints,
+            addressings=addressings,
         )
         self._checksum = "crc32c" if options.checksum == "auto" else options.checksum
         # A signature over the body is a checksum that the service verifies: another one would only cost time.

@@ -18,6 +18,7 @@ from headrace.backends.s3.replies import error_from
 from headrace.backends.service.bodies import pieces
 from headrace.backends.service.documents import parse
 from headrace.backends.service.replies import parse_http_date
+from headrace.endpoints import Endpoint, Endpoints
 from headrace.errors import CredentialsError, ProtocolError
 from headrace.http.codec import Placement, Reply
 from headrace.http.effects import Call, Operation, Send
@@ -48,18 +49,21 @@ class _Unsigned(NamedTuple):
     headers: Mapping[str, str]
     body: Body
     hashed: str
+    repeatable: bool | None = None
 
 
 class Exchange:
     """Signs and sends requests; corrects the clock, the region and ended credentials by what the service replies.
 
     Args:
-        addressing: where requests go.
+        addressing: where requests go; where there are several endpoints, the first of them.
         region: the region to sign for; None means us-east-1 until a reply tells better.
         source: where credentials come from; None sends anonymous requests.
         sign_payload: cover bodies by the signature; None means over plain http only, where nothing else protects them.
         common_headers: sent with every request.
         redirects: what is done with those that are not about a region.
+        endpoints: the service's endpoints, if it has several; each is addressed and signed for as itself.
+        addressings: where requests for each of them go.
     """
 
     def __init__(
@@ -71,6 +75,8 @@ class Exchange:
         sign_payload: bool | None,
         common_headers: Mapping[str, str],
         redirects: Redirects,
+        endpoints: Endpoints | None = None,
+        addressings: Mapping[Endpoint, Addressing] | None = None,
     ) -> None:
         self.addressing = addressing
         self.source = source
@@ -78,9 +84,12 @@ class Exchange:
         self.default_region = region or _DEFAULT_REGION
         self._common = dict(common_headers)
         self._redirects = redirects
+        self._endpoints = endpoints
+        self._addressings = addressings or {}
         self._signers: dict[str, Signer] = {}
         self._regions: dict[str, str] = {}
         self._targets: dict[str, Target] = {}
+        self._targets_at: dict[tuple[Endpoint, str], Target] = {}
         self._writable: set[str] = set()
         self._clock_skew = 0.0
 
@@ -88,9 +97,13 @@ class Exchange:
         """Where requests for a bucket go; for the service itself with an empty name."""
         target = self._targets.get(bucket)
         if target is None:
-            region = self.region(bucket)
-            target = self.addressing.bucket(bucket, region) if bucket else self.addressing.service(region)
-            self._targets[bucket] = target
+            target = self._targets[bucket] = self.addressing.target(bucket, self.region(bucket))
+        return target
+
+    def _target_at(self, endpoint: Endpoint, bucket: str) -> Target:
+        target = self._targets_at.get((endpoint, bucket))
+        if target is None:
+            target = self._targets_at[endpoint, bucket] = self._addressings[endpoint].target(bucket, self.region(bucket))
         return target
 
     def region(self, bucket: str) -> str:
@@ -112,16 +125,19 @@ class Exchange:
     ) -> Operation[Reply]:
         """One exchange, signed. The reply may have any status."""
         hashed = (yield from self._hash(body)) if body else EMPTY_SHA256
-        unsigned = _Unsigned(method, bucket, encode_path(key), canonical_query(query) if query else "", headers or {}, body, hashed)
+        unsigned = _Unsigned(
+            method, bucket, encode_path(key), canonical_query(query) if query else "", headers or {}, body, hashed, repeatable
+        )
         for correction in range(_CORRECTIONS):
             credentials = None
             if self.source is not None:
                 credentials = self.source.current() or (yield Call(self.source.refresh))
-            request = self._sign(unsigned, credentials)
-            if repeatable is not None:
-                request.repeatable = repeatable
-            send = Send(request, place, limit)
-            reply: Reply = yield send
+            reply: Reply
+            if self._endpoints is None:
+                send = Send(self._sign(unsigned, credentials, self.target(bucket)), place, limit)
+                reply = yield send
+            else:
+                send, reply = yield from self._send_to_one(self._endpoints, unsigned, credentials, place, limit)
             if method == "HEAD" and credentials is not None and reply.status in _UNEXPLAINED:
                 reply = yield from self._explained(unsigned, credentials, reply)
             if reply.status < 300:
@@ -134,11 +150,26 @@ class Exchange:
             reply = yield from self._redirects.answer(send, reply)
         return reply
 
+    def _send_to_one(
+        self, endpoints: Endpoints, unsigned: _Unsigned, credentials: Credentials | None, place: Placement | None, limit: int | None
+    ) -> Operation[tuple[Send, Reply]]:
+        sent: list[Send] = []
+
+        def send_to(endpoint: Endpoint) -> Send:
+            sent.append(Send(self._sign(unsigned, credentials, self._target_at(endpoint, unsigned.bucket)), place, limit))
+            return sent[-1]
+
+        reply = yield from endpoints.exchange(send_to, repeatable=unsigned.repeatable is not False)
+        return sent[-1], reply
+
     def _explained(self, unsigned: _Unsigned, credentials: Credentials, refusal: Reply) -> Operation[Reply]:
         """The refusal with its reason: a reply to HEAD has no body, in which it would stand that a session has ended, say."""
-        headers = {**unsigned.headers, "range": "bytes=0-0"}
-        request = self._sign(unsigned._replace(method="GET", headers=headers), credentials)
-        reply: Reply = yield Send(request)
+        unsigned = unsigned._replace(method="GET", headers={**unsigned.headers, "range": "bytes=0-0"})
+        reply: Reply
+        if self._endpoints is None:
+            reply = yield Send(self._sign(unsigned, credentials, self.target(unsigned.bucket)))
+        else:
+            _, reply = yield from self._send_to_one(self._endpoints, unsigned, credentials, None, None)
         return reply if reply.status == refusal.status else refusal
 
     def send_checked(self, method: str, bucket: str, key: str = "", **arguments: object) -> Operation[Reply]:
@@ -153,7 +184,7 @@ class Exchange:
         if self.source is None:
             raise CredentialsError("an anonymous client cannot sign URLs", hint="Give credentials, or use the object's plain URL.")
         credentials = self.source.current() or (yield Call(self.source.refresh))
-        origin, path = self.target(bucket)
+        origin, path = self.target(bucket) if self._endpoints is None else self._target_at(self._endpoints.choose(), bucket)
         signer = self._signer(self.region(bucket))
         now = time.time() + self._clock_skew
         return signer.presign(
@@ -169,15 +200,15 @@ class Exchange:
         hashed: str = yield Call(lambda: payload_hash(pieces(body)))
         return hashed
 
-    def _sign(self, unsigned: _Unsigned, credentials: Credentials | None) -> Request:
-        method, bucket, key, query, headers, body, hashed = unsigned
-        origin, path = self.target(bucket)
+    def _sign(self, unsigned: _Unsigned, credentials: Credentials | None, target: Target) -> Request:
+        method, bucket, key, query, headers, body, hashed, repeatable = unsigned
+        origin, path = target
         path += key
         sent = {**self._common, **headers}
         if credentials is not None:
             now = time.time() + self._clock_skew
             sent |= self._signer(self.region(bucket)).sign(method, origin.authority, path, query, sent, hashed, credentials, now)
-        request = Request(method, origin, f"{path}?{query}" if query else path, sent, body)
+        request = Request(method, origin, f"{path}?{query}" if query else path, sent, body, repeatable=repeatable)
         if request.length >= _ASK_FIRST_FROM and bucket not in self._writable:
             # Until a bucket has taken a write, a large body is sent only after the service agreed to it.
             request.expect_continue = True
