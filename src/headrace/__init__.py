@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from headrace.client import Client
     from headrace.errors import HeadraceError
     from headrace.models import BucketInfo, Item, ObjectInfo, Prefix
+    from headrace.paths import Path
 
 __all__ = [
     "BucketInfo",
@@ -30,6 +31,7 @@ __all__ = [
     "HeadraceError",
     "Item",
     "ObjectInfo",
+    "Path",
     "Prefix",
     "__version__",
     "aio",
@@ -69,6 +71,7 @@ _HOMES = {
     "HeadraceError": "errors",
     "Item": "models",
     "ObjectInfo": "models",
+    "Path": "paths",
     "Prefix": "models",
 }
 

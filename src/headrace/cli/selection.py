@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from headrace.cli.globs import translate
+from headrace.globs import translate
 from headrace.errors import InvalidOption
 
 __all__ = ["Selection"]
