@@ -9,7 +9,7 @@ from headrace.config import Resolved, merge
 from headrace.errors import InvalidURI
 from headrace.stores.retry import RetryPolicy
 from headrace.stores.store import Store
-from headrace.uri import Location
+from headrace.uri import OWN_SCHEMES, Location
 
 __all__ = ["SCHEMES", "Stores"]
 
@@ -32,17 +32,27 @@ class Stores:
 
         Raises:
             InvalidURI: no backend knows the scheme.
+        MissingDependency: fsspec may know it, but is not installed, or what it needs for it.
             InvalidOption: an option does not suit the backend.
         """
         return self._stores.get(location.scheme) or self._open(location)
 
     def _open(self, location: Location) -> Store:
         if location.scheme not in SCHEMES:
-            raise InvalidURI(f"unknown scheme {location.scheme!r}", uri=location.uri, hint=f"Known are {', '.join(SCHEMES)}.")
+            _require_foreign(location)
         resolved = self._options_for(location.scheme)
         policy = RetryPolicy(max_attempts=resolved.options.max_attempts)
         # Without a lock, which a fork could leave held for ever: of two stores made at once, one is dropped unused.
         return self._stores.setdefault(location.scheme, Store(_make_backend(location.scheme, resolved), policy))
+
+
+def _require_foreign(location: Location) -> None:
+    """Refuse a scheme that neither headrace nor fsspec knows."""
+    from headrace.backends.fsspec import FsspecBackend
+
+    if location.scheme in OWN_SCHEMES or not FsspecBackend.serves(location.scheme):
+        hint = f"Known are {', '.join(SCHEMES)}, and what installed fsspec filesystems know."
+        raise InvalidURI(f"unknown scheme {location.scheme!r}", uri=location.uri, hint=hint)
 
 
 def _make_backend(scheme: str, resolved: Resolved) -> Backend:
@@ -56,9 +66,13 @@ def _make_backend(scheme: str, resolved: Resolved) -> Backend:
         from headrace.backends.direct import DirectBackend
 
         return DirectBackend(fsync=resolved.options.fsync)
-    from headrace.backends.memory import MemoryBackend
+    if scheme == "memory":
+        from headrace.backends.memory import MemoryBackend
 
-    return MemoryBackend()
+        return MemoryBackend()
+    from headrace.backends.fsspec import FsspecBackend
+
+    return FsspecBackend(scheme)
 
 
 def _make_s3(resolved: Resolved) -> Backend:

@@ -1,0 +1,106 @@
+"""Listings of a filesystem: fsspec gives all of a directory, or of a tree, at once; so there is one page."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from headrace.backends.filesystem.staging import RESERVED
+from headrace.backends.fsspec.places import Place, describe, overrides, place
+from headrace.backends.protocol import Entry, Page
+from headrace.errors import NotFound
+from headrace.models import BucketInfo, Prefix
+from headrace.uri import Location
+
+__all__ = ["containers", "is_empty", "list_page", "remove_empty_directories"]
+
+
+def list_page(location: Location, start_after: str | None, *, recursive: bool, follow_links: bool) -> Page:
+    """All that has the location's key as a prefix, in key order."""
+    directory = place(location.at(location.key[: location.key.rfind("/") + 1]))
+    entries: dict[str, Entry] = {}
+    for key, told in _found(directory, recursive=recursive, follow_links=follow_links):
+        is_prefix = told["type"] == "directory" and not (told.get("islink") and not follow_links)
+        key = f"{key}/" if is_prefix else key
+        if key.startswith(location.key) and f"/{RESERVED}" not in f"/{key}" and not _is_before(key, start_after):
+            entries[key] = Prefix(location.at(key).uri) if is_prefix else describe(directory, {**told, "type": "file"}, key)
+    return Page([entries[key] for key in sorted(entries)], None)
+
+
+def containers(location: Location) -> list[BucketInfo]:
+    """The directories in a directory, by name; those of the whole filesystem are its containers."""
+    at = place(location)
+    names = sorted(key for key, told in _children(at) if told["type"] == "directory")
+    above = not location.container and not location.key and not at.root.endswith("/")
+    return [BucketInfo((Location(location.scheme, key, "") if above else location.at(f"{key}/")).uri) for key in names]
+
+
+def is_empty(at: Place) -> bool:
+    """Whether nothing is in a directory."""
+    return not any(True for _ in _children(at))
+
+
+def remove_empty_directories(location: Location) -> None:
+    """Remove the directories at and below a prefix that hold nothing, as far as the filesystem lets them go."""
+    at = place(location)
+    if not overrides(type(at.filesystem), "mv"):
+        return
+    below: list[str] = []
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        below = [key for key, told in _walk(at, follow_links=False) if told["type"] == "directory"]
+    for key in [*reversed(below), *([location.key] if location.key else [])]:
+        with contextlib.suppress(OSError, NotImplementedError):
+            at.filesystem.rmdir(place(location.at(key)).path)
+
+
+def _is_before(key: str, start_after: str | None) -> bool:
+    if start_after is None or key > start_after:
+        return False
+    return key == start_after or not (key.endswith("/") and start_after.startswith(key))
+
+
+def _found(directory: Place, *, recursive: bool, follow_links: bool) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Keys, and what is told of them; what is no directory yields nothing.
+
+    Raises:
+        NotFound: the container is missing.
+    """
+    filesystem, count = directory.filesystem, 0
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        if not recursive:
+            found = _children(directory)
+        elif overrides(type(filesystem), "find", "_find"):
+            filesystem.invalidate_cache(directory.path)
+            tree = filesystem.find(directory.path, detail=True)
+            found = ((directory.key_of(name), told) for name, told in tree.items())
+        else:
+            # fsspec's own find leaves out what it could not list, without a word.
+            found = (item for item in _walk(directory, follow_links=follow_links) if item[1]["type"] != "directory")
+        for count, item in enumerate(found, start=1):
+            yield item
+    if not count and directory.root.strip("/") and not filesystem.exists(directory.root):
+        raise NotFound("there is no such container", code="NoSuchContainer", uri=directory.location.at("").uri)
+
+
+def _children(directory: Place) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    directory.filesystem.invalidate_cache(directory.path)
+    for told in directory.filesystem.ls(directory.path, detail=True):
+        key = directory.key_of(told["name"].rstrip("/"))
+        # Of a file, fsspec lists the file itself.
+        if key != directory.key_of(directory.path):
+            yield key, told
+
+
+def _walk(directory: Place, *, follow_links: bool) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """All below a directory, each directory before what is in it; a failure is raised."""
+    pending = [directory]
+    while pending:
+        for key, told in _children(pending.pop()):
+            is_link = bool(told.get("islink"))
+            if is_link and not follow_links:
+                yield key, {**told, "type": "file"}
+                continue
+            yield key, told
+            if told["type"] == "directory":
+                pending.append(place(directory.location.at(f"{key}/")))
