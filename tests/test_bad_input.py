@@ -71,7 +71,6 @@ def close_written(client: Client, uri: str) -> None:
         "S3://bucket/key",
         "://bucket/key",
         "s 3://bucket/key",
-        "gs://bucket/key",
         "zip://file::s3://bucket/key",
         "s3:///key",
         "s3://?/key",
