@@ -32,15 +32,16 @@ class Suite(AbstractCopyTests, AbstractGetTests, AbstractPutTests, AbstractOpenT
         return False
 
 
-class TestS3(Suite):
-    @pytest.fixture(scope="class")
-    def s3(self, ministack: Server) -> Any:
-        options = {"key": ministack.access_key, "secret": ministack.secret_key, "endpoint_url": ministack.endpoint}
-        filesystem = fsspec.filesystem("headrace+s3", **options)
-        filesystem.mkdir("abstract-suite")
-        yield filesystem
-        filesystem.rm("abstract-suite", recursive=True)
+@pytest.fixture(scope="module")
+def s3(ministack: Server) -> Iterator[Any]:
+    options = {"key": ministack.access_key, "secret": ministack.secret_key, "endpoint_url": ministack.endpoint}
+    filesystem = fsspec.filesystem("headrace+s3", **options)
+    filesystem.mkdir("abstract-suite")
+    yield filesystem
+    filesystem.rm("abstract-suite", recursive=True)
 
+
+class TestS3(Suite):
     @pytest.fixture
     def fs(self, s3: Any) -> Any:
         return s3
@@ -62,7 +63,7 @@ class TestMemory(Suite):
         fs.rm(bucket, recursive=True)
 
 
-class TestFile(Suite):
+class TestFile(AbstractCopyTests, AbstractPipeTests, AbstractOpenTests, AbstractFixtures):
     @pytest.fixture
     def fs(self) -> Any:
         return fsspec.filesystem("headrace+file")

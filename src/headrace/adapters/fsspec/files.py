@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
-__all__ = ["ReadFile", "WrittenFile", "read_file"]
+__all__ = ["CompressedFile", "ReadFile", "WrittenFile", "read_file"]
 
 
 class ReadFile(io.BufferedReader):
@@ -59,7 +59,36 @@ def _reopen(filesystem: Any, path: str, position: int) -> ReadFile:
     return file
 
 
-class WrittenFile(io.RawIOBase):
+class _Unpublished(io.RawIOBase):
+    """A file that publishes nothing but when it is closed by those who say that it is complete."""
+
+    def writable(self) -> bool:
+        """True."""
+        return True
+
+    def discard(self) -> None:
+        """Give the write up."""
+        raise NotImplementedError
+
+    def abort(self) -> None:
+        """The same as `discard`."""
+        self.discard()
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        if error is None:
+            self.close()
+        else:
+            self.discard()
+
+    def __del__(self) -> None:
+        # io's own closes, which would publish. What was opened for the file gives itself up.
+        pass
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a file that is written cannot be pickled")
+
+
+class WrittenFile(_Unpublished):
     """A file that is written. It becomes visible when it is closed, or, in a transaction, when that is committed; and only whole.
 
     An error inside ``with``, `discard`, or dropping it publishes nothing.
@@ -84,10 +113,6 @@ class WrittenFile(io.RawIOBase):
     def full_name(self) -> str:
         """The path with its protocol."""
         return str(self.fs.unstrip_protocol(self.path))
-
-    def writable(self) -> bool:
-        """True."""
-        return True
 
     def tell(self) -> int:
         """Bytes written so far."""
@@ -119,17 +144,35 @@ class WrittenFile(io.RawIOBase):
         self._writer.abort()
         super().close()
 
-    abort = discard
 
-    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
-        if error is None:
-            self.close()
-        else:
-            self.discard()
+class CompressedFile(_Unpublished):
+    """What is written into it arrives compressed in a `WrittenFile`, and is published with that.
 
-    def __del__(self) -> None:
-        # io's own closes, which would publish what nobody said is complete. What was opened gives itself up.
-        pass
+    Args:
+        file: the file.
+        compressor: writes into it, and does not close it.
+    """
 
-    def __reduce__(self) -> Any:
-        raise TypeError("a file that is written cannot be pickled")
+    def __init__(self, file: WrittenFile, compressor: Any) -> None:
+        super().__init__()
+        self._file = file
+        self._compressor = compressor
+
+    def write(self, data: Any) -> int:
+        """Take all of ``data``; returns its length in bytes."""
+        self._compressor.write(data)
+        return memoryview(data).nbytes
+
+    def close(self) -> None:
+        """End writing; outside of a transaction, publish."""
+        if not self.closed:
+            try:
+                self._compressor.close()
+                self._file.close()
+            finally:
+                super().close()
+
+    def discard(self) -> None:
+        """Give the write up."""
+        self._file.discard()
+        super().close()

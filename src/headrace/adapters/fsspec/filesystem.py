@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import mmap
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,10 +10,10 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from headrace import aio, config
-from headrace.adapters.fsspec.files import WrittenFile, read_file
+from headrace.adapters.fsspec.files import CompressedFile, WrittenFile, read_file
 from headrace.adapters.fsspec.options import options_of
 from headrace.client import Client
-from headrace.errors import AlreadyExists, InvalidOption, MissingDependency, NotFound, NotSupported
+from headrace.errors import AlreadyExists, CredentialsError, InvalidOption, MissingDependency, NotFound, NotSupported
 from headrace.models import ObjectInfo, Prefix
 from headrace.transfer.files import TextWriter
 from headrace.uri import Addressed, parse
@@ -23,6 +22,8 @@ try:
     import fsspec  # type: ignore[import-untyped]
     from fsspec import asyn
     from fsspec.callbacks import DEFAULT_CALLBACK  # type: ignore[import-untyped]
+    from fsspec.compression import compr  # type: ignore[import-untyped]
+    from fsspec.core import get_compression  # type: ignore[import-untyped]
     from fsspec.spec import make_instance  # type: ignore[import-untyped]
 except ImportError:
     raise MissingDependency("fsspec is not installed", hint="pip install 'headrace[fsspec]'") from None
@@ -80,19 +81,25 @@ class HeadraceFileSystem(asyn.AsyncFileSystem):  # type: ignore[misc]
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as configuration; `CredentialsError` if there is a secret in it."""
-        config.portable(self._options)
+        self._refuse_secrets()
         return make_instance, (type(self), self.storage_args, self.storage_options)
 
     def to_dict(self, *, include_password: bool = True) -> dict[str, Any]:
         """As fsspec's; `CredentialsError` if there is a secret among the options."""
-        config.portable(self._options)
+        self._refuse_secrets()
         described: dict[str, Any] = super().to_dict(include_password=include_password)
         return described
 
     def to_json(self, *, include_password: bool = True) -> str:
         """As fsspec's; `CredentialsError` if there is a secret among the options."""
-        config.portable(self._options)
+        self._refuse_secrets()
         return str(super().to_json(include_password=include_password))
+
+    def _refuse_secrets(self) -> None:
+        if "credentials" in self._options:
+            hint = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment of the other process, or name a profile."
+            raise CredentialsError("secret and token are not handed on to other processes, nor written down", hint=hint)
+        config.portable(self._options)
 
     @classmethod
     def _strip_protocol(cls, path: Any) -> Any:
@@ -301,10 +308,8 @@ class HeadraceFileSystem(asyn.AsyncFileSystem):  # type: ignore[misc]
     async def _create_from(self, lpath: str, rpath: str, size: int) -> None:
         with open(lpath, "rb") as file:
             # An empty file cannot be mapped.
-            data: Any = mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ) if size else io.BytesIO()
-            with data:
-                with memoryview(data if size else b"") as view:
-                    await self._aio.put(self._uri(rpath), view, create_only=True)
+            data = mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ) if size else b""
+        await self._aio.put(self._uri(rpath), data, create_only=True)
 
     async def _get_file(self, rpath: str, lpath: Any, callback: Any = DEFAULT_CALLBACK, **kwargs: Any) -> None:
         rpath = self._strip_protocol(rpath)
@@ -389,11 +394,16 @@ class HeadraceFileSystem(asyn.AsyncFileSystem):  # type: ignore[misc]
     # Files.
 
     def open(self, path: str, mode: str = "rb", **kwargs: Any) -> Any:
-        """As fsspec's. Text that is written is not published either when an error ends ``with``."""
-        if mode not in ("w", "wt", "x", "xt") or kwargs.get("compression") is not None:
+        """As fsspec's. Text, and what is compressed, is not published either when an error ends ``with``."""
+        letters = mode.replace("b", "").replace("t", "")
+        if letters not in ("w", "x"):
             return super().open(path, mode, **kwargs)
-        text = [kwargs.pop(name, None) for name in ("encoding", "errors", "newline")]
-        return TextWriter(super().open(path, f"{mode[0]}b", **kwargs), *text)
+        compression = get_compression(path, kwargs.pop("compression", None))
+        text = [kwargs.pop(name, None) for name in ("encoding", "errors", "newline")] if "b" not in mode else []
+        file = super().open(path, f"{letters}b", **kwargs)
+        if compression is not None:
+            file = CompressedFile(file, compr[compression](file, mode="w"))
+        return file if "b" in mode else TextWriter(file, *text)
 
     def _open(
         self,
