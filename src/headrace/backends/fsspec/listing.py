@@ -21,24 +21,24 @@ def list_page(location: Location, start_after: str | None, *, recursive: bool, f
     directory = place(location.at(location.key[: location.key.rfind("/") + 1]))
     entries: dict[str, Entry] = {}
     for key, told in _found(directory, recursive=recursive, follow_links=follow_links):
-        is_prefix = told["type"] == "directory" and not (told.get("islink") and not follow_links)
+        is_prefix = told["type"] == "directory"
         key = f"{key}/" if is_prefix else key
         if key.startswith(location.key) and f"/{RESERVED}" not in f"/{key}" and not _is_before(key, start_after):
-            entries[key] = Prefix(location.at(key).uri) if is_prefix else describe(directory, {**told, "type": "file"}, key)
+            entries[key] = Prefix(location.at(key).uri) if is_prefix else describe(directory, told, key)
     return Page([entries[key] for key in sorted(entries)], None)
 
 
 def containers(location: Location) -> list[BucketInfo]:
     """The directories in a directory, by name; those of the whole filesystem are its containers."""
     at = place(location)
-    names = sorted(key for key, told in _children(at) if told["type"] == "directory")
+    names = sorted(key for key, told in _children(at, follow_links=True) if told["type"] == "directory")
     above = not location.container and not location.key and not at.root.endswith("/")
     return [BucketInfo((Location(location.scheme, key, "") if above else location.at(f"{key}/")).uri) for key in names]
 
 
 def is_empty(at: Place) -> bool:
     """Whether nothing is in a directory."""
-    return not any(True for _ in _children(at))
+    return not any(True for _ in _children(at, follow_links=False))
 
 
 def remove_empty_directories(location: Location) -> None:
@@ -69,7 +69,7 @@ def _found(directory: Place, *, recursive: bool, follow_links: bool) -> Iterator
     filesystem, count = directory.filesystem, 0
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         if not recursive:
-            found = _children(directory)
+            found = _children(directory, follow_links=follow_links)
         elif overrides(type(filesystem), "find", "_find"):
             filesystem.invalidate_cache(directory.path)
             tree = filesystem.find(directory.path, detail=True)
@@ -83,24 +83,28 @@ def _found(directory: Place, *, recursive: bool, follow_links: bool) -> Iterator
         raise NotFound("there is no such container", code="NoSuchContainer", uri=directory.location.at("").uri)
 
 
-def _children(directory: Place) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    directory.filesystem.invalidate_cache(directory.path)
-    for told in directory.filesystem.ls(directory.path, detail=True):
+def _children(directory: Place, *, follow_links: bool) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """What is in a directory. A link is told of as what it leads to, or, if links are not followed, as an object."""
+    filesystem = directory.filesystem
+    filesystem.invalidate_cache(directory.path)
+    for told in filesystem.ls(directory.path, detail=True):
         key = directory.key_of(told["name"].rstrip("/"))
         # Of a file, fsspec lists the file itself.
-        if key != directory.key_of(directory.path):
-            yield key, told
+        if key == directory.key_of(directory.path):
+            continue
+        if told.get("islink"):
+            try:
+                told = filesystem.info(told["name"]) if follow_links else {**told, "type": "file"}
+            except FileNotFoundError:
+                continue
+        yield key, told
 
 
 def _walk(directory: Place, *, follow_links: bool) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """All below a directory, each directory before what is in it; a failure is raised."""
     pending = [directory]
     while pending:
-        for key, told in _children(pending.pop()):
-            is_link = bool(told.get("islink"))
-            if is_link and not follow_links:
-                yield key, {**told, "type": "file"}
-                continue
+        for key, told in _children(pending.pop(), follow_links=follow_links):
             yield key, told
             if told["type"] == "directory":
                 pending.append(place(directory.location.at(f"{key}/")))
