@@ -8,16 +8,13 @@ import io
 import os
 import re
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import Any, Self, cast
 
-import headrace
 from headrace import globs
+from headrace.client import Client, default_client
 from headrace.errors import AlreadyExists, InvalidOption, NotFound, ServiceError
 from headrace.models import ObjectInfo
 from headrace.uri import URI, Addressed, Location, parse
-
-if TYPE_CHECKING:
-    from headrace.client import Client
 
 __all__ = ["Path"]
 
@@ -280,7 +277,7 @@ class Path(Addressed):
         return self._verbs.read_bytes(self)
 
     def read_text(self, encoding: str | None = None, errors: str | None = None) -> str:
-        """All of it as text, line ends as ``\\n``; UTF-8 unless ``encoding`` says otherwise."""
+        """All of it as text, each line ended by a newline; UTF-8 unless ``encoding`` says otherwise."""
         data = io.BytesIO(self._verbs.get(self))
         return io.TextIOWrapper(data, encoding or "utf-8", errors).read()
 
@@ -358,8 +355,7 @@ class Path(Addressed):
 
     @property
     def _verbs(self) -> Client:
-        """What has the verbs: the client, or the module, whose verbs are those of the default one."""
-        return self._client or cast("Client", headrace)
+        return self._client or default_client()
 
     @property
     def _root(self) -> str:

@@ -203,9 +203,14 @@ def test_files(memory: Any, bucket: str) -> None:
 @pytest.mark.parametrize("mode", ["wb", "w", "x"])
 def test_an_error_publishes_nothing(memory: Any, bucket: str, mode: str, compression: str | None) -> None:
     data: Any = b"data" if "b" in mode else "data"
-    with pytest.raises(LookupError), memory.open(f"{bucket}/file", mode, compression=compression) as file:
-        file.write(data)
-        raise LookupError
+
+    def fail() -> None:
+        with memory.open(f"{bucket}/file", mode, compression=compression) as file:
+            file.write(data)
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        fail()
     file = memory.open(f"{bucket}/file", mode, compression=compression)
     file.write(data)
     del file
@@ -216,10 +221,15 @@ def test_an_error_publishes_nothing(memory: Any, bucket: str, mode: str, compres
 @pytest.mark.parametrize("size", [10, 9 << 20])
 def test_transactions(s3: Any, bucket: str, size: int) -> None:
     path = f"{bucket}/file"
-    with pytest.raises(LookupError), s3.transaction:
-        with s3.open(path, "wb") as file:
-            file.write(bytes(size))
-        raise LookupError
+
+    def fail() -> None:
+        with s3.transaction:
+            with s3.open(path, "wb") as file:
+                file.write(bytes(size))
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        fail()
     assert not s3.exists(path)
     with s3.transaction:
         with s3.open(path, "wb") as file:
@@ -283,7 +293,9 @@ def test_pyarrow(s3: Any, bucket: str) -> None:
     table = pa.table({"number": list(range(1000)), "text": [str(number) for number in range(1000)]})
     pyarrow.parquet.write_table(table, f"{bucket}/table.parquet", filesystem=s3)
     assert pyarrow.parquet.read_table(f"{bucket}/table.parquet", filesystem=s3).equals(table)
-    pyarrow.dataset.write_dataset(table, f"{bucket}/dataset", filesystem=s3, format="parquet", max_rows_per_file=300, max_rows_per_group=300)
+    pyarrow.dataset.write_dataset(
+        table, f"{bucket}/dataset", filesystem=s3, format="parquet", max_rows_per_file=300, max_rows_per_group=300
+    )
     assert pyarrow.dataset.dataset(f"{bucket}/dataset", filesystem=s3).to_table().sort_by("number").equals(table)
 
 

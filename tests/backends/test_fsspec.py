@@ -16,7 +16,8 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import _registry, known_implementations
 
-from headrace import Client, Path as HeadracePath, errors
+from headrace import Client, errors
+from headrace import Path as HeadracePath
 from headrace.errors import (
     AlreadyExists,
     ConnectionFailed,

@@ -24,7 +24,9 @@ def options_of(scheme: str, storage_options: Mapping[str, Any]) -> dict[str, Any
     """
     if storage_options.get("credentials") is not None:
         # fsspec tells instances apart by what their options look like, and credentials look alike.
-        raise InvalidOption("credentials cannot be given by way of fsspec", hint="Give key and secret, or a profile, or set the environment.")
+        raise InvalidOption(
+            "credentials cannot be given by way of fsspec", hint="Give key and secret, or a profile, or set the environment."
+        )
     options: dict[str, Any] = {}
     for name, value in _translated(scheme, dict(storage_options)):
         if value is not None and options.setdefault(name, value) != value:

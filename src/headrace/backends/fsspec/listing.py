@@ -31,6 +31,8 @@ def list_page(location: Location, start_after: str | None, *, recursive: bool, f
 def containers(location: Location) -> list[BucketInfo]:
     """The directories in a directory, by name; those of the whole filesystem are its containers."""
     at = place(location)
+    if at.path != at.root and not at.filesystem.isdir(at.path):
+        raise NotFound("there is no such directory")
     names = sorted(key for key, told in _children(at, follow_links=True) if told["type"] == "directory")
     above = not location.container and not location.key and not at.root.endswith("/")
     return [BucketInfo((Location(location.scheme, key, "") if above else location.at(f"{key}/")).uri) for key in names]
@@ -46,9 +48,7 @@ def remove_empty_directories(location: Location) -> None:
     at = place(location)
     if not overrides(type(at.filesystem), "mv"):
         return
-    below: list[str] = []
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        below = [key for key, told in _walk(at, follow_links=False) if told["type"] == "directory"]
+    below = [key for key, told in _walk(at, follow_links=False) if told["type"] == "directory"]
     for key in [*reversed(below), *([location.key] if location.key else [])]:
         with contextlib.suppress(OSError, NotImplementedError):
             at.filesystem.rmdir(place(location.at(key)).path)
@@ -66,28 +66,36 @@ def _found(directory: Place, *, recursive: bool, follow_links: bool) -> Iterator
     Raises:
         NotFound: the container is missing.
     """
-    filesystem, count = directory.filesystem, 0
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        if not recursive:
-            found = _children(directory, follow_links=follow_links)
-        elif overrides(type(filesystem), "find", "_find"):
-            filesystem.invalidate_cache(directory.path)
-            tree = filesystem.find(directory.path, detail=True)
-            found = ((directory.key_of(name), told) for name, told in tree.items())
-        else:
-            # fsspec's own find leaves out what it could not list, without a word.
-            found = (item for item in _walk(directory, follow_links=follow_links) if item[1]["type"] != "directory")
-        for count, item in enumerate(found, start=1):
-            yield item
-    if not count and directory.root.strip("/") and not filesystem.exists(directory.root):
+    empty = True
+    for item in _tree(directory, follow_links=follow_links) if recursive else _children(directory, follow_links=follow_links):
+        empty = False
+        yield item
+    if empty and directory.root.strip("/") and not directory.filesystem.exists(directory.root):
         raise NotFound("there is no such container", code="NoSuchContainer", uri=directory.location.at("").uri)
 
 
+def _tree(directory: Place, *, follow_links: bool) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """All objects below a directory: found by the filesystem at once if it can, as object stores can."""
+    filesystem = directory.filesystem
+    if not overrides(type(filesystem), "find", "_find"):
+        # fsspec's own find leaves out what it could not list, without a word.
+        yield from (item for item in _walk(directory, follow_links=follow_links) if item[1]["type"] != "directory")
+        return
+    filesystem.invalidate_cache(directory.path)
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        found = filesystem.find(directory.path, detail=True)
+        yield from [(directory.key_of(name), told) for name, told in found.items()]
+
+
 def _children(directory: Place, *, follow_links: bool) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """What is in a directory. A link is told of as what it leads to, or, if links are not followed, as an object."""
+    """What is in a directory, nothing if it is none. A link is told of as what it leads to, or, if links are not followed, as an object."""
     filesystem = directory.filesystem
     filesystem.invalidate_cache(directory.path)
-    for told in filesystem.ls(directory.path, detail=True):
+    try:
+        listed = filesystem.ls(directory.path, detail=True)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for told in listed:
         key = directory.key_of(told["name"].rstrip("/"))
         # Of a file, fsspec lists the file itself.
         if key == directory.key_of(directory.path):
