@@ -18,7 +18,9 @@ DOCS = Path(__file__).parents[2] / "docs"
 def test_the_programs_run(page: str, tmp_path: Path) -> None:
     blocks = re.findall(r"^```python\n(.*?)^```$", (DOCS / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     assert blocks
-    finished = subprocess.run([sys.executable, "-W", "error", "-c", "".join(blocks)], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    finished = subprocess.run(
+        [sys.executable, "-W", "error", "-c", "".join(blocks)], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
     assert (finished.returncode, finished.stderr) == (0, "")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import mmap
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -129,9 +130,9 @@ class HeadraceFileSystem(asyn.AsyncFileSystem):  # type: ignore[misc]
         """Whether something is below, or this is a bucket; `NotFound` for a bucket that is missing."""
         if path == self.root_marker:
             return True
-        async for _ in self._aio.list(self._prefix(path), recursive=False):
-            return True
-        return self._is_container(path)
+        entries: Any = self._aio.list(self._prefix(path), recursive=False)
+        async with contextlib.aclosing(entries):
+            return await anext(entries, None) is not None or self._is_container(path)
 
     async def _isfile(self, path: str) -> bool:
         # fsspec's own takes every failure for a no.

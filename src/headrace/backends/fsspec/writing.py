@@ -14,7 +14,7 @@ from headrace.backends.filesystem.staging import RESERVED
 from headrace.backends.fsspec.failures import attempt
 from headrace.backends.fsspec.places import Place, describe, overrides, place_of_object
 from headrace.backends.protocol import Body, WriteOptions
-from headrace.errors import AlreadyExists, NotFound, NotSupported, ObjectChanged, PreconditionFailed
+from headrace.errors import AlreadyExists, NotSupported, ObjectChanged, PreconditionFailed
 from headrace.http.messages import FileRange
 from headrace.models import ObjectInfo
 from headrace.uri import Location
@@ -62,8 +62,6 @@ def check_target(at: Place, options: WriteOptions) -> None:
     try:
         # Where there is no condition, one question less.
         info = describe(at) if options.conditional else None
-    except NotFound:
-        info = None
     except FileNotFoundError:
         info = None
     if options.create_only and info is not None:
@@ -77,9 +75,10 @@ def _write_and_rename(at: Place, write: Callable[[Any, str], object]) -> None:
     # Some move a file into a directory that has the name.
     if filesystem.isdir(at.path):
         raise AlreadyExists("a directory is there")
-    directory = filesystem._parent(at.path)
-    filesystem.makedirs(directory, exist_ok=True)
-    draft = f"{directory.rstrip('/')}/{RESERVED}{secrets.token_hex(8)}"
+    directory, slash, _ = at.path.rpartition("/")
+    if directory:
+        filesystem.makedirs(directory, exist_ok=True)
+    draft = f"{directory}{slash}{RESERVED}{secrets.token_hex(8)}"
     try:
         write(filesystem, draft)
         filesystem.mv(draft, at.path)
