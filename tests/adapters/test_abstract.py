@@ -1,4 +1,4 @@
-"""fsspec's own suite for filesystems, over S3, memory and files."""
+"""fsspec's own suite for filesystems, over S3 and memory."""
 
 from __future__ import annotations
 
@@ -61,13 +61,3 @@ class TestMemory(Suite):
         fs.mkdir(bucket)
         yield f"{bucket}/prefix"
         fs.rm(bucket, recursive=True)
-
-
-class TestFile(AbstractCopyTests, AbstractPipeTests, AbstractOpenTests, AbstractFixtures):
-    @pytest.fixture
-    def fs(self) -> Any:
-        return fsspec.filesystem("headrace+file")
-
-    @pytest.fixture
-    def fs_path(self, tmp_path_factory: pytest.TempPathFactory) -> str:
-        return str(tmp_path_factory.mktemp("abstract"))

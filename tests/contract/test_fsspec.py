@@ -15,9 +15,7 @@ from headrace.testing.contract import (
     BackendContract,
     ContainerContract,
     DeletingContract,
-    KeyContract,
     ListingContract,
-    WritingContract,
     differences,
 )
 
@@ -48,7 +46,7 @@ class TestFsspec(BackendContract):
         blocking_client.delete_container(f"fsmem://{bucket}")
 
 
-class TestFsspecLocal(WritingContract, ListingContract, DeletingContract, ContainerContract, KeyContract):
+class TestFsspecLocal(ListingContract, DeletingContract, ContainerContract):
     lacks = differences.FSSPEC_LOCAL
 
     @pytest.fixture
