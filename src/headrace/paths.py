@@ -198,7 +198,7 @@ class Path(Addressed):
 
     def iterdir(self) -> Iterator[Self]:
         """Yield what is just below, in the order of names; prefixes and directories end with ``/``. ``s3://`` yields the buckets."""
-        if not self.location.container and self.location.scheme not in _LOCAL:
+        if self._names_service:
             yield from (type(self)(bucket.uri, client=self._client) for bucket in self._verbs.list_containers(self))
             return
         for key in self._entries(self._prefix, recursive=False):
@@ -362,6 +362,11 @@ class Path(Addressed):
         return "/" if self.location.scheme in _LOCAL else ""
 
     @property
+    def _names_service(self) -> bool:
+        """Whether this is ``s3://`` or the like, in which the buckets are."""
+        return not self.location.container and not self.location.key
+
+    @property
     def _names_container(self) -> bool:
         return self.location.key == self._root
 
@@ -390,7 +395,7 @@ class Path(Addressed):
         return root + (key[:cut] if before_is_empty else key[: max(cut - 1, 0)]), key[cut:]
 
     def _joined(self, segment: str) -> Self:
-        if not self.location.container and self.location.scheme not in _LOCAL:
+        if self._names_service:
             return type(self)(f"{self.location.scheme}://{segment}", client=self._client)
         return self._at(self._prefix + segment)
 

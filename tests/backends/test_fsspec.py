@@ -258,6 +258,7 @@ def test_options_come_from_fsspecs_configuration(monkeypatch: pytest.MonkeyPatch
 def test_a_path_of_another_scheme(tmp_path: Path) -> None:
     path = HeadracePath(f"local://{tmp_path}") / "deep" / "file"
     path.write_text("text")
+    assert (tmp_path / "deep" / "file").read_text() == "text"
     assert (path.read_text(), [str(found) for found in path.parent.iterdir()]) == ("text", [str(path)])
     with pytest.raises(TypeError):
         os.fspath(path)

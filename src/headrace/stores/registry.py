@@ -32,7 +32,7 @@ class Stores:
 
         Raises:
             InvalidURI: no backend knows the scheme.
-        MissingDependency: fsspec may know it, but is not installed, or what it needs for it.
+            MissingDependency: fsspec may know it, but is not installed, or lacks what that scheme needs.
             InvalidOption: an option does not suit the backend.
         """
         return self._stores.get(location.scheme) or self._open(location)

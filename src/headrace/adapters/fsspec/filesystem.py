@@ -177,15 +177,15 @@ class HeadraceFileSystem(asyn.AsyncFileSystem):  # type: ignore[misc]
         if path == "":
             return await super()._find(path, maxdepth=maxdepth, withdirs=withdirs, detail=detail)
         start = len(self._prefix(path))
-        objects = [entry async for entry in self._aio.list(self._prefix(path) + prefix) if isinstance(entry, ObjectInfo)]
-        found = {entry["name"]: entry for entry in map(self._entry, objects) if entry["type"] == "file"}
+        entries = [entry async for entry in self._aio.list(self._prefix(path) + prefix, recursive=maxdepth != 1)]
+        found = {entry["name"]: entry for entry in map(self._entry, entries) if entry["type"] == "file"}
         if withdirs:
-            depths = [(info.uri, at) for info in objects for at in range(start, len(info.uri)) if info.uri[at] == "/"]
+            depths = [(entry.uri, at) for entry in entries for at in range(start, len(entry.uri)) if entry.uri[at] == "/"]
             found |= {name: _directory(name) for uri, at in depths if (name := self._strip_protocol(uri[:at])) not in found}
         if maxdepth is not None:
             base = len(path.rstrip("/")) + 1
             found = {name: entry for name, entry in found.items() if name[base:].count("/") < maxdepth}
-        if not objects:
+        if not entries:
             found |= await self._itself(path, withdirs=withdirs)
         elif withdirs and not prefix:
             found[path] = _directory(path)
@@ -246,7 +246,7 @@ class HeadraceFileSystem(asyn.AsyncFileSystem):  # type: ignore[misc]
         """Ranges of several objects. Those of one object are read in few requests, all of one version; ``max_gap`` is chosen here."""
         if not isinstance(paths, list):
             raise TypeError("paths must be a list")
-        begins, finishes = (list(ends) if isinstance(ends, Iterable) else [ends] * len(paths) for ends in (starts, ends))
+        begins, finishes = (list(given) if isinstance(given, Iterable) else [given] * len(paths) for given in (starts, ends))
         if not len(paths) == len(begins) == len(finishes):
             raise ValueError("paths, starts and ends must be equally many")
         by_path: dict[str, list[int]] = {}
