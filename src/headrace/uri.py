@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 
 from headrace.errors import InvalidURI
 
-__all__ = ["URI", "Location", "expand", "parse"]
+__all__ = ["OWN_SCHEMES", "URI", "Addressed", "Location", "expand", "parse"]
 
 URI: TypeAlias = "str | os.PathLike[str]"
 
@@ -22,6 +22,10 @@ _ALIASES = {"s3a": "s3", "gcs": "gs", "azure": "az"}
 _LOCAL = frozenset({"file", "direct"})
 _WEB = frozenset({"http", "https"})
 _END_OF_HOST = re.compile(r"[/?#]")
+
+OWN_SCHEMES = frozenset({"s3", "gs", "az", "file", "direct", "memory", "http", "https"})
+"""The canonical schemes whose form is known here. Of any other only the scheme is looked at: what follows is its service's matter."""
+
 _CONTAINER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _MISTYPED = re.compile(r"(s3a?|gcs|gs|az|abfss?|https?|file|direct|memory):/?(?!/)")
@@ -91,6 +95,14 @@ class Location(NamedTuple):
         return self
 
 
+class Addressed:
+    """What has a location and may be given wherever a URI may be: the base of `headrace.Path`."""
+
+    __slots__ = ("location",)
+
+    location: Location
+
+
 def parse(uri: URI) -> Location:
     """Parse a URI, a bare path or a path object; relative paths are made absolute.
 
@@ -99,7 +111,7 @@ def parse(uri: URI) -> Location:
         TypeError: not a string or path.
     """
     if not isinstance(uri, str):
-        return _parse_path("file", os.fspath(uri))
+        return uri.location if isinstance(uri, Addressed) else _parse_path("file", os.fspath(uri))
     scheme, separator, rest = uri.partition("://")
     if not separator:
         if ":" in uri and (mistyped := _MISTYPED.match(uri)) is not None:
@@ -114,13 +126,22 @@ def parse(uri: URI) -> Location:
     if scheme in _WEB:
         return _parse_url(scheme, rest, uri)
     container, _, key = rest.partition("/")
+    if scheme not in OWN_SCHEMES:
+        return _parse_foreign(uri, scheme, container, key)
     if not _is_container(container) and (container or key):
         # What has a colon may be keys before the name of the bucket, as some programs write them.
         named = "this" if ":" in container else repr(container)
         what = f"{named} cannot name a bucket or container" if container else "no bucket or container in the URI"
         raise InvalidURI(what, uri=uri, hint="Write scheme://container/key.")
+    return Location(scheme, container, key)
+
+
+def _parse_foreign(uri: str, scheme: str, container: str, key: str) -> Location:
+    """What another library serves, and may write as it likes: ``github://org:repository@branch/path``."""
     if not _is_scheme(scheme):
         raise InvalidURI(f"{scheme[:40]!r} is not a URI scheme", uri=uri)
+    if "::" in container or "::" in key:
+        raise InvalidURI("chained URIs are not supported", uri=uri, hint="Open the inner one by itself: scheme://container/key.")
     return Location(scheme, container, key)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import headrace
-from headrace import Client, aio, errors
+from headrace import Client, Path, aio, errors
 from headrace.auth.sigv4 import Credentials
 from headrace.errors import CredentialsError
 from headrace.models import BucketInfo, Item, ObjectInfo, Prefix
@@ -27,6 +27,7 @@ TRAVELS: dict[type, Callable[[], Any]] = {
     Client: lambda: Client(region="eu-central-1"),
     aio.Client: lambda: aio.Client(region="eu-central-1"),
     ObjectInfo: lambda: ObjectInfo(uri=KEY, size=1, last_modified=datetime.now(UTC), metadata={"a": "b"}),
+    Path: lambda: Path(KEY),
     Prefix: lambda: Prefix("memory://pickling/"),
     BucketInfo: lambda: BucketInfo(uri="memory://pickling/", created=datetime.now(UTC)),
     Item: lambda: Item(1, KEY, memoryview(bytearray(b"bytes")), error=errors.NotFound("why")),

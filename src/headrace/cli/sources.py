@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from headrace import globs
 from headrace.backends.protocol import Entry
-from headrace.cli import globs
 from headrace.cli.locations import as_prefix, is_directory, is_local, is_web, locate, name_of
 from headrace.cli.selection import Selection
 from headrace.errors import HeadraceError, InvalidOption, NotFound, PermissionDenied

@@ -104,7 +104,7 @@ def _of_less_than(limit: int) -> Allocate:
 
 
 def _kept(info: ObjectInfo, to_store: Store) -> WriteOptions:
-    if to_store.scheme in ("file", "direct"):
+    if not to_store.uses_http and to_store.scheme != "memory":
         return WriteOptions()
     return WriteOptions(content_type=info.content_type, metadata=dict(info.metadata))
 

@@ -25,7 +25,7 @@ from headrace.transfer.spooling import spooled
 from headrace.transfer.writing import part_size_for, publish
 from headrace.uri import URI
 
-__all__ = ["DEFAULT_BLOCK_SIZE", "ObjectReader", "ObjectWriter", "open_file"]
+__all__ = ["DEFAULT_BLOCK_SIZE", "ObjectReader", "ObjectWriter", "TextWriter", "open_file"]
 
 T = TypeVar("T")
 
@@ -404,6 +404,30 @@ class ObjectWriter(io.RawIOBase):
 
     def __reduce__(self) -> Any:
         raise TypeError("an open file cannot be pickled; pickle its URI")
+
+
+class TextWriter(io.TextIOWrapper):
+    """Text into a file that can be given up: an error inside ``with``, or dropping it, publishes nothing, as for the file itself.
+
+    Args:
+        file: a binary file with `abort`, such as an `ObjectWriter`.
+        *options: those of `io.TextIOWrapper`, by position.
+    """
+
+    buffer: Any
+
+    # io's own would close the file, and so publish what there is of it.
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        if error is None:
+            self.close()
+        else:
+            self.buffer.__exit__(kind, error, traceback)
+
+    def __del__(self) -> None:
+        # Nobody is left to tell of a failure.
+        with contextlib.suppress(Exception):
+            if not self.closed:
+                self.buffer.abort()
 
 
 def _settle(pending: deque[Future[Part]]) -> None:

@@ -15,12 +15,13 @@ from headrace.errors import HeadraceError, InvalidOption, NotSupported
 from headrace.http.blocking import BlockingTransport, Lane
 from headrace.http.crew import Crew, run_blocking
 from headrace.http.effects import Operation
-from headrace.stores.registry import Stores, connection_settings
+from headrace.stores.making import connection_settings
+from headrace.stores.registry import Stores
 from headrace.stores.store import Store
 from headrace.transfer import forking
 from headrace.transfer.reading import ReadPlan, fetch
 from headrace.transfer.writing import WritePlan
-from headrace.uri import URI, Location, parse
+from headrace.uri import URI, Addressed, Location, parse
 
 if TYPE_CHECKING:
     import asyncio
@@ -84,7 +85,7 @@ class Session:
 
     def uses_http(self, uri: URI) -> bool:
         """Whether a URI is served by HTTP exchanges; True for one that nobody serves, whose operation will tell."""
-        scheme = uri.partition("://")[0] if isinstance(uri, str) else "file"
+        scheme = uri.partition("://")[0] if isinstance(uri, str) else uri.location.scheme if isinstance(uri, Addressed) else "file"
         known = self._uses_http.get(scheme)
         if known is None:
             try:
