@@ -198,7 +198,9 @@ SECRET = "MARKED-secret"
 
 
 @pytest.mark.parametrize(
-    "failure", [lambda host, stream: host.reset(stream, ErrorCodes.INTERNAL_ERROR), longer, line_break, "echo", "close"], ids=str
+    "failure",
+    [lambda host, stream: host.reset(stream, ErrorCodes.INTERNAL_ERROR), longer, line_break, "echo", "close"],
+    ids=["reset", "longer", "line break", "echo", "close"],
 )
 def test_no_secret_is_in_an_error_or_its_variables(host: Any, driver: Any, failure: Any) -> None:
     def script(host: Host) -> None:
