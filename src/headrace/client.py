@@ -271,7 +271,7 @@ class Client(Configured):
             block_size: bytes of each request, for small reads.
 
         Raises:
-            InvalidOption: another mode; wrap the file in `io.TextIOWrapper` for text.
+            InvalidOption: another mode; for text, `headrace.Path` has an ``open`` that knows encodings.
         """
         from headrace.transfer.files import open_file
 

@@ -6,9 +6,11 @@ import inspect
 import pickle
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
+from botocore.credentials import Credentials as BotocoreCredentials
 
 import headrace
 from headrace import Client, Path, aio, errors
@@ -105,6 +107,16 @@ def test_what_is_under_way_refuses(make: Callable[[Client], Any]) -> None:
             thing.abort()
 
 
+class Vault:
+    """What a user may have that knows a secret."""
+
+    def __init__(self, secret: str) -> None:
+        self.secret = secret
+
+    def read(self) -> dict[str, str]:
+        return {"access_key": "AKIDSECRET", "secret_key": self.secret}
+
+
 @pytest.mark.parametrize("kind", [Client, aio.Client])
 def test_no_secret_travels(kind: type[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """One from the environment is read from the environment of the other process; one given in code is refused."""
@@ -117,3 +129,6 @@ def test_no_secret_travels(kind: type[Any], monkeypatch: pytest.MonkeyPatch) -> 
     assert b"secret" not in pickle.dumps(client).lower()
     with pytest.raises(CredentialsError, match="pickle"):
         pickle.dumps(kind(credentials=Credentials("AKIDSECRET", "the-secret")))
+    for other in (BotocoreCredentials("AKIDSECRET", "the-secret"), partial(dict, secret_key="the-secret"), Vault("the-secret").read):
+        with pytest.raises(CredentialsError, match="pickle"):
+            pickle.dumps(kind(credentials=other))

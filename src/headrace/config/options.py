@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, NoReturn
 from headrace.config.encryption import Encryption
 from headrace.config.kinds import (
     GIB,
-    HIDDEN,
     MIB,
     Choice,
     Count,
@@ -259,7 +258,7 @@ def portable(arguments: Mapping[str, object]) -> dict[str, object]:
     """
     refuse_unknown(arguments, "argument")
     for name, value in arguments.items():
-        if value is not None and HIDDEN in SPECS[name].kind.show(interpret(name, value)):
+        if value is not None and not SPECS[name].kind.may_be_pickled(interpret(name, value)):
             advice = ", name a profile, or give a function that can be imported by name" if name == "credentials" else ""
             raise CredentialsError(
                 f"{name} holds a secret, which is not pickled",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeVar
 
 from headrace.backends.protocol import Backend, Body, Fetched, Landing, Page, Part, Upload, UploadInfo, WriteOptions
 from headrace.endpoints import Route
@@ -15,6 +16,8 @@ from headrace.stores.retry import Attempts, RetryPolicy, retrying
 from headrace.uri import Location
 
 __all__ = ["Store"]
+
+T = TypeVar("T")
 
 
 class Store:
@@ -96,8 +99,11 @@ class Store:
 
     def copy(self, source: Location, destination: Location, options: WriteOptions) -> Operation[ObjectInfo]:
         """Copy within the service."""
-        attempt = partial(self.backend.copy, source, destination, options)
+        attempt = partial(self.backend.copy, source, destination, options, again=partial(self._again, source))
         return retrying(attempt, self.policy, source, "copy", repeatable=not options.conditional)
+
+    def _again(self, source: Location, step: Callable[[], Operation[T]]) -> Operation[T]:
+        return retrying(step, self.policy, source, "copy")
 
     def start_upload(self, location: Location, options: WriteOptions) -> Operation[Upload]:
         """Begin a write in parts. If a reply is lost, an upload without parts may be left behind."""

@@ -45,7 +45,7 @@ def open_file(
         return io.BufferedReader(ObjectReader(session, uri, block_size, info), _LINE_BUFFER)
     if mode in ("wb", "xb"):
         return ObjectWriter(session, uri, WriteOptions(create_only=mode == "xb"))
-    raise InvalidOption(f"mode {mode!r} is not one of 'rb', 'wb', 'xb'", hint="Wrap the file in io.TextIOWrapper for text.")
+    raise InvalidOption(f"mode {mode!r} is not one of 'rb', 'wb', 'xb'", hint="For text use headrace.Path(uri).open(mode).")
 
 
 def _start(session: Session, operation: Operation[Any]) -> Future[Any]:

@@ -17,6 +17,7 @@ from headrace.backends.azure.exchange import Exchange, Query
 from headrace.backends.azure.options import body_md5, condition_headers, description_headers
 from headrace.backends.azure.replies import error_from, object_info, write_error
 from headrace.backends.protocol import (
+    Again,
     Body,
     Continuation,
     Entry,
@@ -28,6 +29,7 @@ from headrace.backends.protocol import (
     UploadInfo,
     WriteOptions,
     body_length,
+    once,
 )
 from headrace.backends.service.reading import fetch
 from headrace.backends.service.replies import check_keys
@@ -167,7 +169,7 @@ class AzureBackend:
         entries.sort(key=lambda entry: _in_order(entry[0]))
         return Page([entry for _, entry in entries], token)
 
-    def copy(self, source: Location, destination: Location, options: WriteOptions) -> Operation[ObjectInfo]:
+    def copy(self, source: Location, destination: Location, options: WriteOptions, *, again: Again = once) -> Operation[ObjectInfo]:
         """See `Backend.copy`."""
         info = yield from self.head(source)
         return (yield from copy(self._exchange, source, info, destination, options))

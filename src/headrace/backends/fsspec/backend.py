@@ -11,7 +11,7 @@ from headrace.backends.fsspec import listing, writing
 from headrace.backends.fsspec.failures import attempt
 from headrace.backends.fsspec.places import describe, find_class, overrides, place, place_of_object
 from headrace.backends.fsspec.uploads import UPLOADS
-from headrace.backends.protocol import Body, Fetched, Landing, Page, Part, Upload, UploadInfo, WriteOptions, resolve_range
+from headrace.backends.protocol import Again, Body, Fetched, Landing, Page, Part, Upload, UploadInfo, WriteOptions, once, resolve_range
 from headrace.errors import AlreadyExists, HeadraceError, InvalidOption, NotFound, NotSupported, ObjectChanged, ServiceError
 from headrace.http.effects import Call, Operation
 from headrace.models import BucketInfo, ObjectInfo
@@ -96,7 +96,7 @@ class FsspecBackend:
         page: Page = yield _call(location, all_of_it)
         return page
 
-    def copy(self, source: Location, destination: Location, options: WriteOptions) -> Operation[ObjectInfo]:
+    def copy(self, source: Location, destination: Location, options: WriteOptions, *, again: Again = once) -> Operation[ObjectInfo]:
         """See `Backend.copy`."""
         info: ObjectInfo = yield _call(destination, writing.copy, source, destination, options)
         return info

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from headrace.auth.gcs import GoogleTokenSource
@@ -29,6 +30,7 @@ from headrace.backends.gcs.resources import (
 )
 from headrace.backends.gcs.uploads import Uploads, written
 from headrace.backends.protocol import (
+    Again,
     Body,
     Continuation,
     Entry,
@@ -40,6 +42,7 @@ from headrace.backends.protocol import (
     UploadInfo,
     WriteOptions,
     body_length,
+    once,
 )
 from headrace.backends.service.documents import moment
 from headrace.backends.service.reading import fetch
@@ -163,32 +166,40 @@ class GcsBackend:
         shown = [entry for key, entry in entries if key != start_after and not (hidden and key.startswith(hidden))]
         return Page(shown, token_in(document))
 
-    def copy(self, source: Location, destination: Location, options: WriteOptions) -> Operation[ObjectInfo]:
+    def copy(self, source: Location, destination: Location, options: WriteOptions, *, again: Again = once) -> Operation[ObjectInfo]:
         """See `Backend.copy`: the service rewrites the object, in as many requests as it wants."""
         described = yield from self._description_of_copy(source, options)
         path = self._exchange.object_path(source.container, source.key)
         path = f"{path}/rewriteTo/b/{destination.container}/o/{encode_query_value(destination.key)}"
-        token: str | None = ""
+        token = ""
         continuation = Continuation()
+        if options.conditional:
+            # What the last step did may have made its condition false.
+            again = once
         while True:
-            reply: Reply = yield from self._exchange.send(
-                "POST",
-                path,
-                query=[*conditions(options), *([("rewriteToken", token)] if token else [])],
-                headers={**_AS_JSON, **self._copy_key_headers},
-                body=described,
-                repeatable=not options.conditional,
-            )
-            if reply.status >= 300:
-                raise write_error(reply, options)
+            reply: Reply = yield from again(partial(self._rewrite, path, token, described, options))
             document = parse(reply.body)
             copied = document.get("resource")
             if document.get("done") and isinstance(copied, dict):
                 return info_from_resource(destination.uri, copied)
-            token = token_in(document, "rewriteToken")
+            token = token_in(document, "rewriteToken") or ""
             if not token:
                 raise ProtocolError("a copy that is not done, without the token that continues it", status=reply.status)
             continuation.follow(token)
+
+    def _rewrite(self, path: str, token: str, described: Body, options: WriteOptions) -> Operation[Reply]:
+        """One step of a copy; with the token of the one before it may be taken twice."""
+        reply: Reply = yield from self._exchange.send(
+            "POST",
+            path,
+            query=[*conditions(options), *([("rewriteToken", token)] if token else [])],
+            headers={**_AS_JSON, **self._copy_key_headers},
+            body=described,
+            repeatable=not options.conditional,
+        )
+        if reply.status >= 300:
+            raise write_error(reply, options)
+        return reply
 
     def _description_of_copy(self, source: Location, options: WriteOptions) -> Operation[Body]:
         """The resource of a copy that is to differ from its source; where one is given, nothing is taken over by itself."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, NoReturn
 
-from headrace.backends.protocol import Body, Page, Part, Upload, UploadInfo, WriteOptions
+from headrace.backends.protocol import Again, Body, Page, Part, Upload, UploadInfo, WriteOptions, once
 from headrace.errors import HeadraceError, NotSupported
 from headrace.http.effects import Operation
 from headrace.models import BucketInfo, ObjectInfo
@@ -52,7 +52,7 @@ class ReadOnly:
         """See `Backend.list_page`."""
         _refuse(self.cannot_list, location)
 
-    def copy(self, source: Location, destination: Location, options: WriteOptions) -> Operation[ObjectInfo]:
+    def copy(self, source: Location, destination: Location, options: WriteOptions, *, again: Again = once) -> Operation[ObjectInfo]:
         """See `Backend.copy`."""
         _refuse(self.cannot_write, destination)
 
