@@ -11,9 +11,10 @@ import numpy as np
 
 from benchmarks.workloads import MIB, Objects
 
-__all__ = ["BUCKET", "Dataset", "checksum", "payloads"]
+__all__ = ["ACCOUNT", "BUCKET", "Dataset", "checksum", "payloads"]
 
 BUCKET = "benchmark"
+ACCOUNT = "devstoreaccount1"
 
 #: More than a processor's second-level cache holds, so that hashing a body reads memory.
 PAYLOAD_BYTES = 64 * MIB
@@ -41,6 +42,10 @@ class Dataset:
         self.folder = folder
         self._bucket = folder / BUCKET
         self._bucket.mkdir()
+        # Where the requests of other services look for the same objects: /ACCOUNT/CONTAINER/BLOB, /storage/v1/b/BUCKET/o/OBJECT.
+        (folder / ACCOUNT).symlink_to(folder)
+        (folder / "storage/v1/b" / BUCKET).mkdir(parents=True)
+        (folder / "storage/v1/b" / BUCKET / "o").symlink_to(self._bucket)
 
     def write(self, objects: Objects) -> None:
         """Make the files of `objects` that are not there yet, and one more to warm up with."""
@@ -64,7 +69,7 @@ class Dataset:
 
     def prefix(self, scheme: str, prefix: str) -> str:
         """The URI that the keys of `prefix` begin with."""
-        return f"s3://{BUCKET}/{prefix}" if scheme == "s3" else f"file://{self._bucket}/{prefix}"
+        return f"file://{self._bucket}/{prefix}" if scheme == "file" else f"{scheme}://{BUCKET}/{prefix}"
 
     def _file(self, objects: Objects, name: str) -> Path:
         return self._bucket / f"{objects.prefix}{name}"

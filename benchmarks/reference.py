@@ -43,7 +43,7 @@ def wrk(url: str, objects: Objects, *, seconds: int = 2) -> tuple[Measurement, i
 
 
 def import_seconds(module: str) -> float:
-    """How long ``import module`` takes in a fresh interpreter that has imported numpy already."""
+    """How long ``import module``, its packages included, takes in a fresh interpreter that has imported numpy already."""
     command = [sys.executable, "-X", "importtime", "-c", f"import numpy, {module}"]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stderr
     found = re.search(rf"^import time: +\d+ \| +(\d+) \| {re.escape(module)}$", output, re.MULTILINE)

@@ -13,15 +13,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks import machine, reference
-from benchmarks.dataset import BUCKET, Dataset
+from benchmarks.dataset import ACCOUNT, BUCKET, Dataset
 from benchmarks.libraries import LIBRARIES
 from benchmarks.link import Hosts, Link
 from benchmarks.records import Run, Sample
@@ -37,7 +38,10 @@ CREDENTIALS = {
     "AWS_SECRET_ACCESS_KEY": "benchmark",
     "AWS_REGION": "us-east-1",
     "AWS_DEFAULT_REGION": "us-east-1",
+    "AZURE_STORAGE_ACCOUNT": ACCOUNT,
+    "AZURE_STORAGE_KEY": b64encode(b"benchmark" * 7).decode(),
 }
+FOREIGN = ("AWS_", "AZURE_", "GOOGLE_", "HEADRACE_", "S3DLIO_", "STORAGE_EMULATOR_")
 TIMEOUT = 600.0  # seconds
 CHECKED = 256  # operations of a workload whose bytes are checked
 
@@ -73,7 +77,7 @@ def run(workloads: Sequence[Workload], *, libraries: Sequence[str], rounds: int,
     with tempfile.TemporaryDirectory(prefix="headrace-benchmark-", dir=folder) as root:
         dataset = Dataset(Path(root))
         with Nginx(root=dataset.folder) as server, Nginx(discard=True) as sink:
-            bench = Bench(dataset, server.endpoint, sink.endpoint)
+            bench = Bench(dataset, Served(server.endpoint, server.tls_endpoint, server.ca_bundle), sink.endpoint)
             for workload in chosen:
                 with _placed(bench, workload.link) as there:
                     record.samples.extend(there.measure(workload, rounds=workload.rounds or rounds, progress=progress))
@@ -90,7 +94,7 @@ def _placed(bench: Bench, link: Link | None) -> Iterator[Bench]:
         command = hosts.on_server([sys.executable, "-m", "benchmarks.served", str(bench.dataset.folder), hosts.address])
         with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
             assert server.stdout is not None
-            yield replace(bench, server=server.stdout.readline().strip(), sink="", hosts=hosts)
+            yield replace(bench, server=Served(*server.stdout.readline().split()), sink="", hosts=hosts)
 
 
 def _require(libraries: Iterable[str]) -> None:
@@ -109,12 +113,20 @@ def _with_libraries(workload: Workload, libraries: Sequence[str]) -> Workload:
     return replace(workload, libraries=tuple(name for name in workload.libraries if name in libraries or name == workload.baseline))
 
 
+class Served(NamedTuple):
+    """Where nginx is, without TLS and with it, and the file of the certificates to trust."""
+
+    endpoint: str
+    tls_endpoint: str
+    ca_bundle: str
+
+
 @dataclass(frozen=True)
 class Bench:
     """The objects, a server that stores and a server that discards; and the hosts, where clients are to run on another than this."""
 
     dataset: Dataset
-    server: str
+    server: Served
     sink: str
     hosts: Hosts | None = None
 
@@ -138,22 +150,26 @@ class Bench:
     def _measure_once(self, workload: Workload, library: str) -> tuple[Measurement, int]:
         objects = workload.objects
         if objects is None:
-            seconds = reference.import_seconds(LIBRARIES[library].module)
+            entry = LIBRARIES[library]
+            seconds = reference.import_seconds(entry.whole or entry.module)
             return Measurement(seconds=seconds, cpu_seconds=0.0, bytes=0, memory=0), 1
         if library == "wrk":
-            return reference.wrk(f"{self.server}/{BUCKET}/{objects.prefix}", objects)
-        task = self._task(workload, library, endpoint=self.sink if workload.writes else self.server, prefix=objects.prefix)
+            return reference.wrk(f"{self.server.endpoint}/{BUCKET}/{objects.prefix}", objects)
+        task = self._task(workload, library, endpoint=self.sink if workload.writes else self._source(workload), prefix=objects.prefix)
         measurement = Measurement(**self._process(task))
         if measurement.bytes != objects.bytes:
             raise RuntimeError(f"{library} moved {measurement.bytes} bytes of {objects.bytes} in {workload.name}")
         return measurement, objects.count
+
+    def _source(self, workload: Workload) -> str:
+        return self.server.tls_endpoint if workload.tls else self.server.endpoint
 
     def _task(self, workload: Workload, library: str, *, endpoint: str, prefix: str) -> Task:
         assert workload.objects is not None
         return Task(
             library=library,
             verb=workload.verb,
-            prefix=self.dataset.prefix(workload.scheme, prefix),
+            prefix=self.dataset.prefix(LIBRARIES[library].scheme or workload.scheme, prefix),
             objects=workload.objects,
             endpoint=endpoint,
             sign_payload=workload.sign_payload,
@@ -164,7 +180,7 @@ class Bench:
         if workload.objects is None or library == "wrk":
             return
         prefix = f"{library}/{workload.name}/" if workload.writes else workload.objects.prefix
-        task = self._task(workload, library, endpoint=self.server, prefix=prefix)
+        task = self._task(workload, library, endpoint=self._source(workload), prefix=prefix)
         task = replace(task, objects=replace(task.objects, count=min(task.objects.count, CHECKED)), check=True)
         found = self._process(task)["checksum"]
         expected = self.dataset.take_checksum(prefix) if workload.writes else self.dataset.checksum(task.objects, task.objects.count)
@@ -173,8 +189,8 @@ class Bench:
 
     def _process(self, task: Task) -> dict[str, Any]:
         """Do `task` in a fresh process. Its environment is this one's, less what would set up a cloud client."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "HEADRACE_", "S3DLIO_"))}
-        environment = {**inherited, **CREDENTIALS, **LIBRARIES[task.library].environment}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+        environment = {**inherited, **CREDENTIALS, "SSL_CERT_FILE": self.server.ca_bundle, **LIBRARIES[task.library].environment}
         command = [sys.executable, "-m", "benchmarks.sample", task.to_json()]
         command = self.hosts.on_client(command) if self.hosts else command
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=False)

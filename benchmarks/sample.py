@@ -135,7 +135,8 @@ def _run_writer(library: Library, task: Task) -> dict[str, Any]:
 
 def _main() -> None:
     task = Task.from_json(sys.argv[1])
-    library = connect(task.library, Target(endpoint=task.endpoint, bucket=BUCKET, sign_payload=task.sign_payload))
+    scheme = task.prefix.partition(":")[0]
+    library = connect(task.library, Target(scheme=scheme, endpoint=task.endpoint, bucket=BUCKET, sign_payload=task.sign_payload))
     run = _run_writer if task.verb in ("put", "put_many") else _run_reader
     print(json.dumps(run(library, task)), flush=True)
     # Some native libraries abort when the interpreter ends under their threads. How a process ends is not measured.

@@ -9,5 +9,5 @@ from headrace.testing.servers import Nginx
 
 if __name__ == "__main__":
     with Nginx(root=Path(sys.argv[1]), address=sys.argv[2]) as server:
-        print(server.endpoint, flush=True)
+        print(server.endpoint, server.tls_endpoint, server.ca_bundle, flush=True)
         sys.stdin.read()

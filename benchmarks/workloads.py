@@ -55,7 +55,8 @@ class Workload:
         name: what the command line and the report call it.
         verb: the verb of headrace that is measured, or ``"import"``.
         objects: what the verb works on; None for an import.
-        scheme: ``"s3"`` over HTTP to nginx, or ``"file"``.
+        scheme: ``"s3"``, ``"az"`` or ``"gs"``, the service's form of requests over HTTP to nginx; or ``"file"``.
+        tls: reach nginx by TLS, which offers HTTP/2.
         sign_payload: False sends ``UNSIGNED-PAYLOAD`` instead of the body's SHA-256.
         libraries: who takes part.
         baseline: the one of them that ratios are taken against.
@@ -66,7 +67,8 @@ class Workload:
     name: str
     verb: Literal["get", "get_many", "put", "put_many", "import"]
     objects: Objects | None = None
-    scheme: Literal["s3", "file"] = "s3"
+    scheme: Literal["s3", "az", "gs", "file"] = "s3"
+    tls: bool = False
     sign_payload: bool = True
     libraries: tuple[str, ...] = ("headrace", "s3dlio", "obstore", "boto3")
     baseline: str = "s3dlio"
@@ -108,6 +110,21 @@ def _distant(name: str, verb: Literal["get", "get_many"], objects: Objects, goal
     return Workload(name=name, verb=verb, objects=objects, libraries=READERS, link=DISTANT, rounds=2, goal=goal)
 
 
+def _of_service(scheme: Literal["az", "gs"]) -> tuple[Workload, ...]:
+    """Small objects of another service, beside the same bytes over ``s3://``, and beside obstore."""
+    beside = Workload(name=f"get-small-{scheme}", verb="get_many", objects=SMALL, scheme=scheme, libraries=("headrace", "headrace-s3"))
+    return (
+        replace(beside, baseline="headrace-s3", goal=Goal(throughput=0.85)),
+        replace(beside, name=f"{beside.name}-peer", libraries=("headrace", "obstore"), baseline="obstore", goal=Goal(throughput=3)),
+    )
+
+
+def _tls(name: str, verb: Literal["get", "get_many"], objects: Objects, link: Link | None = None) -> Workload:
+    """HTTP/2 beside HTTP/1.1."""
+    libraries = ("headrace", "headrace-http2")
+    return Workload(name=name, verb=verb, objects=objects, tls=True, libraries=libraries, baseline="headrace", link=link, rounds=2)
+
+
 def _memory(name: str, verb: Literal["get", "get_many"], objects: Objects, goal: Goal) -> Workload:
     """boto3 is left out: it would take minutes, and holds no more than its threads' bodies."""
     return Workload(name=name, verb=verb, objects=objects, libraries=FILES, rounds=2, goal=goal)
@@ -133,9 +150,15 @@ WORKLOADS = (
         baseline="wrk",
         goal=Goal(throughput=0.6),
     ),
+    *_of_service("az"),
+    *_of_service("gs"),
     _distant("distant-tiny", "get_many", TINY, Goal()),
     _distant("distant-small", "get_many", replace(SMALL, count=1_000, distinct=1_000), Goal(share=0.8)),
     _distant("distant-large", "get", ONE_LARGE, Goal(share=0.8)),
+    _tls("tls-small", "get_many", SMALL),
+    _tls("tls-large", "get", LARGE),
+    _tls("tls-distant-tiny", "get_many", TINY, DISTANT),
+    _tls("tls-distant-large", "get", ONE_LARGE, DISTANT),
     _memory("memory-10000", "get_many", _small_repeated(10_000), Goal()),
     _memory("memory-100000", "get_many", _small_repeated(100_000), Goal(memory=8 * MIB, memory_beyond="memory-10000")),
     _memory("memory-large", "get", ONE_LARGE, Goal(memory=ONE_LARGE.size + 32 * MIB)),

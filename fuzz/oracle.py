@@ -8,7 +8,7 @@ from typing import NamedTuple
 import h11
 
 from headrace.errors import ConnectionFailed, ProtocolError
-from headrace.http.codec import Placement, Reply, scratch
+from headrace.http.codec import Excerpt, Placement, Reply, scratch
 
 __all__ = ["Answer", "Fed", "Oracle", "agree", "ask_h11", "feed", "fresh_memory", "outcome"]
 
@@ -51,9 +51,17 @@ def fresh_memory(reply: Reply) -> memoryview:
     return memoryview(bytearray(reply.length))
 
 
-def feed(data: bytes, *, method: str = "GET", place: Placement | None = None, limit: int | None = None, pieces: Sequence[int] = ()) -> Fed:
+def feed(
+    data: bytes,
+    *,
+    method: str = "GET",
+    place: Placement | None = None,
+    limit: int | None = None,
+    excerpt: Excerpt | None = None,
+    pieces: Sequence[int] = (),
+) -> Fed:
     """Feed bytes, in pieces of the given sizes over and over, as a socket would; then close."""
-    reply = Reply(method, scratch(), place, limit)
+    reply = Reply(method, scratch(), place, limit, excerpt)
     position, turn = 0, 0
     while not reply.complete and position < len(data):
         buffer = reply.buffer()

@@ -13,13 +13,14 @@ import pytest
 from hypothesis import settings
 
 from headrace.errors import MissingDependency
-from headrace.testing.servers import Authority, CephRGW, MiniStack, Nginx, Server
+from headrace.testing.servers import Authority, Azurite, CephRGW, FakeGCS, MiniStack, Nginx, Server
+from tests.google_account import ServiceAccount
 
 # Continuous integration must not pass because a server was not there.
 SERVERS_REQUIRED = os.environ.get("CI") == "true" or os.environ.get("HEADRACE_TEST_REQUIRE_SERVERS") == "1"
 
 # Whatever these say on a developer's machine, it is not what the tests mean.
-FOREIGN_PREFIXES = ("AWS_", "AZURE_", "GOOGLE_", "HEADRACE_", "SSL_CERT_", "STORAGE_EMULATOR_")
+FOREIGN_PREFIXES = ("AWS_", "AZURE_", "CLOUDSDK_", "GCE_", "GCLOUD_", "GOOGLE_", "HEADRACE_", "SSL_CERT_", "STORAGE_EMULATOR_")
 FOREIGN_NAMES = {"ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"}
 
 # A shell lets what it runs in the background ignore these, and so would the programs that tests interrupt.
@@ -42,6 +43,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
     monkeypatch.setenv("AWS_CONFIG_FILE", str(nowhere))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(nowhere))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(nowhere))
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
 
 
 def unavailable(error: MissingDependency) -> NoReturn:
@@ -79,10 +82,35 @@ def ceph() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
+def azurite() -> Iterator[Server]:
+    """Azurite: Azure's blob service, which verifies signatures and checksums."""
+    with running(Azurite()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def nginx() -> Iterator[Server]:
     """A small S3 on nginx: fast, and verifies nothing."""
     with running(Nginx()) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def fake_gcs() -> Iterator[Server]:
+    """fake-gcs-server: Google Cloud Storage's JSON API; verifies neither tokens nor signatures."""
+    with running(FakeGCS()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def service_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceAccount]:
+    """A service account of Google's, with an endpoint that gives tokens for it."""
+    try:
+        account = ServiceAccount(tmp_path_factory.mktemp("account"))
+    except MissingDependency as error:
+        unavailable(error)
+    yield account
+    account.close()
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def close_written(client: Client, uri: str) -> None:
         "S3://bucket/key",
         "://bucket/key",
         "s 3://bucket/key",
-        "ftp://host/file",
+        "zip://file::s3://bucket/key",
         "s3:///key",
         "s3://?/key",
         "s3://.b/key",

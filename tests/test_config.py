@@ -306,6 +306,7 @@ class TestOrigins:
             "endpoint_url": "http://h",
             "endpoints": "http://h",
             "addressing": "PATH",
+            "az_style": "ACCOUNT",
             "checksum": "CRC32",
             "endpoint_strategy": "least_connections",
             "credentials": "os:getcwd",
@@ -349,6 +350,23 @@ class TestOrigins:
             assert getattr(resolved.options, name) == value
             assert resolved.origins[name] == Origin("environment", variable)
         assert resolve(environ=environ, scheme="gs").options == Options()
+
+    @pytest.mark.parametrize(
+        ("variable", "text", "name", "value"),
+        [
+            ("STORAGE_EMULATOR_HOST", "localhost:4443", "endpoint_url", "http://localhost:4443"),
+            ("STORAGE_EMULATOR_HOST", "https://localhost:4443/", "endpoint_url", "https://localhost:4443"),
+            ("GOOGLE_CLOUD_PROJECT", "a-project", "project", "a-project"),
+            ("GCLOUD_PROJECT", "a-project", "project", "a-project"),
+        ],
+    )
+    def test_googles_variables_apply_to_its_service_alone(
+        self, variable: str, text: str, name: str, value: object, home: dict[str, str]
+    ) -> None:
+        resolved = resolve(environ=home | {variable: text}, scheme="gs")
+        assert getattr(resolved.options, name) == value
+        assert resolved.origins[name] == Origin("environment", variable)
+        assert resolve(environ=home | {variable: text}, scheme="s3").options == Options()
 
     def test_the_services_own_endpoint_variable_wins(self, home: dict[str, str]) -> None:
         environ = home | {"AWS_ENDPOINT_URL": "http://all", "AWS_ENDPOINT_URL_S3": "http://s3"}

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import headrace
-from headrace import Client, Item, ObjectInfo, Prefix, aio, errors
+from headrace import Client, Item, ObjectInfo, Path, Prefix, aio, errors
 from headrace.auth.sigv4 import Credentials
 from headrace.backends.protocol import Backend
 from headrace.errors import CredentialsError, HeadraceError
@@ -32,6 +32,7 @@ HEAVY = [
     "boto3",
     "botocore",
     "concurrent.futures.process",
+    "fsspec",
     "multiprocessing",
     "pytest",
     "rich",
@@ -48,7 +49,7 @@ def verbs_of(kind: type) -> set[str]:
 
 
 def public_callables() -> Iterator[tuple[str, Callable[..., Any]]]:
-    for kind in (Client, aio.Client, aio.AsyncFile, ObjectReader, ObjectWriter):
+    for kind in (Client, aio.Client, aio.AsyncFile, ObjectReader, ObjectWriter, Path):
         for name, member in vars(kind).items():
             if not name.startswith("_") and inspect.isfunction(member):
                 yield f"{kind.__module__}.{kind.__qualname__}.{name}", member

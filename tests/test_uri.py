@@ -1,4 +1,4 @@
-"""Templates: what they stand for, drawn one at a time."""
+"""URIs that are none, and templates: what they stand for, drawn one at a time."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace import Client
-from headrace.errors import InvalidOption
-from headrace.uri import expand
+from headrace.errors import InvalidOption, InvalidURI
+from headrace.uri import expand, parse
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,36 @@ def test_a_template_may_stand_for_more_than_memory_holds() -> None:
     assert list(itertools.islice(expand(f"{{0..{last}}}" * 3), 2)) == ["000", "001"]
     with pytest.raises(InvalidOption, match="endpoints"):
         Client(endpoints=f"http://host{{0..{last}}}")
+
+
+@pytest.mark.parametrize("text", ["s3:/bucket/key", "s3:bucket", "gs:/b/k", "https:/host/x", "file:/tmp/x", "memory:x", "abfss:/c@a/k"])
+def test_a_scheme_without_its_slashes_is_no_path(text: str) -> None:
+    with pytest.raises(InvalidURI, match="lacks a slash") as caught:
+        parse(text)
+    assert "./" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["./s3:/bucket", "a:b", "c:/x", "12:30.txt", "s3", "s30:x"])
+def test_a_colon_in_a_path(text: str) -> None:
+    assert parse(text).scheme == "file"
+
+
+@pytest.mark.parametrize("rest", ["/", "/a", "/a/b%20c/?x=1&y=%2F#z", "//a//../", "/?x=a/b?c", ":8080/a?X-Amz-Signature=abc"])
+def test_a_url_is_kept_as_it_is(rest: str) -> None:
+    for scheme in ("http", "https"):
+        url = f"{scheme}://me:secret@host{rest}"
+        location = parse(url).require_object()
+        assert location.uri == parse(location.uri).uri == url
+        assert location.container == "me:secret@host" + (":8080" if ":8080" in rest else "")
+        assert "secret" not in repr(location)
+        assert "abc" not in repr(location)
+
+
+def test_a_url_without_a_path_has_the_root() -> None:
+    assert [parse(f"https://host{rest}").uri for rest in ("", "?x", "#x", "?a/b")] == [
+        "https://host/",
+        "https://host/?x",
+        "https://host/#x",
+        "https://host/?a/b",
+    ]
+    assert repr(parse("s3://bucket/key")) == "Location('s3', 'bucket', 'key')"

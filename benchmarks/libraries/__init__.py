@@ -34,23 +34,42 @@ class Library(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """Where a library connects to. Keys and region are in the environment as ``AWS_*``."""
+    """Where a library connects to. Keys and region are in the environment as ``AWS_*`` and ``AZURE_STORAGE_*``.
 
+    Attributes:
+        scheme: of the URIs; the form of the requests.
+        endpoint: what answers them.
+        bucket: where the objects are.
+        token: for services that take one instead of a signature.
+    """
+
+    scheme: str
     endpoint: str
     bucket: str
+    token: str = "benchmark"
     sign_payload: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A line of the report: a library, and the environment variables that set it up."""
+    """A line of the report: a library, and the environment variables that set it up.
+
+    Attributes:
+        module: what is imported.
+        scheme: what it reads by, whatever the workload's scheme is.
+        whole: the module that has been imported, with all that it needs, once the first verb was called; None if it is ``module``.
+    """
 
     module: str
+    whole: str | None = None
+    scheme: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
 LIBRARIES: Mapping[str, Entry] = {
-    "headrace": Entry(module="headrace"),
+    "headrace": Entry(module="headrace", whole="headrace.client"),
+    "headrace-s3": Entry(module="headrace", scheme="s3"),
+    "headrace-http2": Entry(module="headrace", environment={"HEADRACE_HTTP2": "1"}),
     "s3dlio": Entry(module="s3dlio"),
     # By default s3dlio asks for the size of each object before it reads it, to know which to split into ranges. This saves the question.
     "s3dlio-no-ranges": Entry(module="s3dlio", environment={"S3DLIO_ENABLE_RANGE_OPTIMIZATION": "0"}),

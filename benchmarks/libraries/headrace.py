@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import headrace
+from benchmarks.dataset import ACCOUNT
 from benchmarks.libraries import Target
 
 
@@ -14,7 +16,7 @@ def connect(target: Target) -> Headrace:
 
 class Headrace:
     def __init__(self, target: Target) -> None:
-        self._client = headrace.Client(endpoint_url=target.endpoint, sign_payload=target.sign_payload)
+        self._client = headrace.Client(**_options(target))
 
     def get(self, uri: str) -> memoryview:
         return self._client.get(uri)
@@ -30,3 +32,11 @@ class Headrace:
     def put_many(self, items: Sequence[tuple[str, bytes]], *, size: int) -> None:
         for _ in self._client.put_many(items):
             pass
+
+
+def _options(target: Target) -> dict[str, Any]:
+    if target.scheme == "az":
+        return {"endpoint_url": f"{target.endpoint}/{ACCOUNT}"}
+    if target.scheme == "gs":
+        return {"endpoint_url": target.endpoint, "credentials": lambda: target.token}
+    return {"endpoint_url": target.endpoint, "sign_payload": target.sign_payload}

@@ -6,13 +6,15 @@ it copies them. `put` splits a large object by itself.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import numpy as np
-from obstore.store import LocalStore, S3Store
+from obstore.store import AzureStore, GCSStore, LocalStore, S3Store
 
+from benchmarks.dataset import ACCOUNT
 from benchmarks.libraries import Body, Target
 
 THREADS = 8
@@ -26,9 +28,7 @@ def connect(target: Target) -> Obstore:
 
 class Obstore:
     def __init__(self, target: Target) -> None:
-        self._bucket = S3Store(
-            target.bucket, endpoint=target.endpoint, unsigned_payload=not target.sign_payload, client_options={"allow_http": True}
-        )
+        self._bucket = _store(target)
         self._files = LocalStore("/")
         self._threads = ThreadPoolExecutor(THREADS)
 
@@ -59,6 +59,22 @@ class Obstore:
     def put_many(self, items: Sequence[tuple[str, bytes]], *, size: int) -> None:
         for _ in self._threads.map(lambda item: self.put(*item), items):
             pass
+
+
+def _store(target: Target) -> S3Store | AzureStore | GCSStore:
+    plain = {"allow_http": True}
+    if target.scheme == "az":
+        return AzureStore(
+            target.bucket,
+            account_name=ACCOUNT,
+            account_key=os.environ["AZURE_STORAGE_KEY"],
+            endpoint=f"{target.endpoint}/{ACCOUNT}",
+            client_options=plain,
+        )
+    if target.scheme == "gs":
+        # It reads by the XML form, whose paths are those of S3.
+        return GCSStore(target.bucket, base_url=target.endpoint, bearer_token=target.token, client_options=plain)
+    return S3Store(target.bucket, endpoint=target.endpoint, unsigned_payload=not target.sign_payload, client_options=plain)
 
 
 def _key(uri: str) -> str:

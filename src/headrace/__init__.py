@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from headrace.client import Client
     from headrace.errors import HeadraceError
     from headrace.models import BucketInfo, Item, ObjectInfo, Prefix
+    from headrace.paths import Path
 
 __all__ = [
     "BucketInfo",
@@ -30,6 +31,7 @@ __all__ = [
     "HeadraceError",
     "Item",
     "ObjectInfo",
+    "Path",
     "Prefix",
     "__version__",
     "aio",
@@ -69,6 +71,7 @@ _HOMES = {
     "HeadraceError": "errors",
     "Item": "models",
     "ObjectInfo": "models",
+    "Path": "paths",
     "Prefix": "models",
 }
 
@@ -102,16 +105,9 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'headrace' has no attribute {name!r}")
     if name in _MODULES:
         return importlib.import_module(f"headrace.{name}")
-    owner = importlib.import_module(f"headrace.{_HOMES[name]}") if name in _HOMES else _default_client()
+    home = importlib.import_module(f"headrace.{_HOMES.get(name, 'client')}")
+    owner = home if name in _HOMES else home.default_client()
     return globals().setdefault(name, getattr(owner, name))
-
-
-def _default_client() -> Client:
-    """The client behind the verbs of this module; of two threads that come first, one makes it."""
-    from headrace.client import Client
-
-    client: Client = globals().setdefault("_default", Client())
-    return client
 
 
 def __dir__() -> Sequence[str]:

@@ -18,7 +18,7 @@ from headrace.uri import URI
 if TYPE_CHECKING:
     pass
 
-__all__ = ["Client"]
+__all__ = ["Client", "default_client"]
 
 _BLOCK_SIZE = 8 << 20
 
@@ -271,7 +271,7 @@ class Client(Configured):
             block_size: bytes of each request, for small reads.
 
         Raises:
-            InvalidOption: another mode; wrap the file in `io.TextIOWrapper` for text.
+            InvalidOption: another mode; for text, `headrace.Path` has an ``open`` that knows encodings.
         """
         from headrace.transfer.files import open_file
 
@@ -305,6 +305,12 @@ class Client(Configured):
         store, location = session.locate(uri)
         found: Sequence[BucketInfo] = session.run(store.list_containers(location))
         return builtins.list(found)
+
+
+def default_client() -> Client:
+    """The client behind the verbs of the module `headrace`; of two threads that come first, one makes it."""
+    client: Client = globals().setdefault("_default", Client())
+    return client
 
 
 def _pages(session: Session, lister: Lister) -> Iterator[ObjectInfo | Prefix]:

@@ -82,7 +82,7 @@ class HeadraceError(Exception):
     ) -> None:
         super().__init__(message)
         self.message = message
-        self.uri = _without_secrets(uri)
+        self.uri = without_secrets(uri)
         self.operation = operation
         self.status = status
         self.code = code
@@ -96,7 +96,7 @@ class HeadraceError(Exception):
         """Fill in what is still unknown (``uri``, ``operation``, ...), keep what is known, and return this error."""
         for name, value in context.items():
             if getattr(self, name) is None:
-                setattr(self, name, _without_secrets(value) if name == "uri" else value)
+                setattr(self, name, without_secrets(value) if name == "uri" else value)
         return self
 
     def __str__(self) -> str:
@@ -114,13 +114,18 @@ class HeadraceError(Exception):
         return _restore, (type(self), self.message, {name: getattr(self, name) for name in _CONTEXT})
 
 
-def _without_secrets(uri: str | None) -> str | None:
+def without_secrets(uri: str | None) -> str | None:
     """What may be shown of a URI: of a URL no user, password or query (a presigned one is a secret), and no ``user:password@`` at all."""
     if uri is None or "://" not in uri:
         return uri
     scheme, _, rest = uri.partition("://")
     if scheme.lower() in ("http", "https"):
-        rest = rest.partition("?")[0].rpartition("@")[2]
+        rest = rest.partition("?")[0].partition("#")[0]
+        host, slash, path = rest.partition("/")
+        port = host.rpartition(":")[2]
+        # What stands for a port and is none may be the beginning of a password with a slash in it.
+        is_url = "@" in host or port == host or port.isdigit() or port.endswith("]")
+        rest = f"{host.rpartition('@')[2]}{slash}{path}" if is_url else rest.rpartition("@")[2]
     elif ":" in rest.partition("/")[0]:
         rest = rest.rpartition("@")[2]
     return f"{scheme}://{rest}"

@@ -18,7 +18,7 @@ class ObjectInfo(NamedTuple):
 
     Attributes:
         uri: the object's URI.
-        size: bytes.
+        size: bytes; -1 where a web server does not tell it before it has sent all.
         etag: the service's opaque version tag, just as it sent it (quotes included); pass it back as ``if_match``.
         last_modified: timezone-aware.
         content_type: the media type; None in listings.
@@ -27,6 +27,7 @@ class ObjectInfo(NamedTuple):
         storage_class: the service's word for the tier.
         checksum: ``"crc32c:<8 hex digits>"`` or the like, where the service or the file system reports one.
         buffered: True when a ``direct://`` object can only be reached through the page cache.
+        whole_only: True when a web server sends an object only whole, whatever part of it is asked for.
     """
 
     uri: str
@@ -39,6 +40,7 @@ class ObjectInfo(NamedTuple):
     storage_class: str | None = None
     checksum: str | None = None
     buffered: bool | None = None
+    whole_only: bool | None = None
 
 
 class Prefix(NamedTuple):

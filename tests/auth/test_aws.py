@@ -279,6 +279,8 @@ class TestBotocoreSource:
         with pytest.raises(CredentialsError, match="botocore could not load the AWS profile 'program'") as caught:
             BotocoreSource("program").refresh()
         assert "hidden" not in "".join(traceback.format_exception(caught.value))
+        # Its attributes and frames hold what the program printed.
+        assert (caught.value.__cause__, caught.value.__context__) == (None, None)
 
     def test_container_endpoint(self, endpoint: Endpoint) -> None:
         endpoint.life = 3600

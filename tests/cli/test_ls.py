@@ -66,8 +66,19 @@ def test_a_prefix_that_is_no_directory_is_literal(here: Here, tree: Path) -> Non
     assert uris(output) == [f"file://{tree}/b.bin"]
 
 
-def test_nothing_there_is_an_empty_listing(here: Here, tmp_path: Path) -> None:
-    assert here("ls", "-r", f"{tmp_path}/nothing/") == (0, "", "")
+def test_an_empty_directory_is_an_empty_listing(here: Here, tmp_path: Path) -> None:
+    assert here("ls", "-r", str(tmp_path)) == (0, "", "")
+
+
+def test_a_prefix_that_nothing_begins_with_is_not_found(here: Here, tmp_path: Path) -> None:
+    uri = f"file://{tmp_path}/nothing/"
+    for options in ([], ["-r"], ["--json"]):
+        assert here("ls", *options, uri) == (3, "", f"headrace: list {uri}: nothing is there, nor begins with it\n")
+    assert here("ls", "-rc", uri) == (0, "0 objects, 0 bytes (0 B)\n", "")
+
+
+def test_what_a_pattern_leaves_out_was_found(here: Here, tree: Path) -> None:
+    assert here("ls", "-r", "-p", "no such name", tree) == (0, "", "")
 
 
 def test_json_has_the_fields_of_object_info(here: Here, tree: Path) -> None:

@@ -29,8 +29,18 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
 @pytest.fixture
 def s3_prefix(options: dict[str, Any], bucket: str) -> Iterator[str]:
     """A prefix in a bucket of the test's own, which goes with all that is in it."""
+    yield from _prefix_in(f"s3://{bucket}", options)
+
+
+@pytest.fixture
+def gs_prefix(options: dict[str, Any], bucket: str) -> Iterator[str]:
+    """As `s3_prefix`."""
+    yield from _prefix_in(f"gs://{bucket}", options)
+
+
+def _prefix_in(container: str, options: dict[str, Any]) -> Iterator[str]:
     with Client(**options) as client:
-        client.create_container(f"s3://{bucket}")
-        yield f"s3://{bucket}/prefix-{secrets.token_hex(2)}/"
-        client.delete(f"s3://{bucket}", recursive="bucket")
-        client.delete_container(f"s3://{bucket}")
+        client.create_container(container)
+        yield f"{container}/prefix-{secrets.token_hex(2)}/"
+        client.delete(container, recursive="bucket")
+        client.delete_container(container)

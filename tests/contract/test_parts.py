@@ -15,7 +15,17 @@ from headrace.testing import contract
 from headrace.testing.contract import BackendContract, ContractCase, differences, needs
 
 PARTS = [kind for kind in BackendContract.__mro__ if issubclass(kind, ContractCase) and kind not in (BackendContract, ContractCase)]
-TABLES = [differences.FILE, differences.DIRECT, differences.MEMORY, differences.MINISTACK, differences.CEPH, differences.NGINX]
+TABLES = [
+    differences.FILE,
+    differences.DIRECT,
+    differences.MEMORY,
+    differences.MINISTACK,
+    differences.CEPH,
+    differences.NGINX,
+    differences.FAKE_GCS,
+    differences.AZURITE,
+    differences.WEB,
+]
 
 
 def test_no_part_hides_a_member_of_another() -> None:

@@ -37,7 +37,7 @@ def test_the_page_has_every_option() -> None:
 
 
 def test_what_is_said_not_to_be_built_is_refused() -> None:
-    for option in ({"http2": True}, {"follow_redirects": True}, {"oplog": "/tmp/x"}):
+    for option in ({"oplog": "/tmp/x"},):
         with pytest.raises(NotSupported):
             Client(**option)
 

@@ -25,13 +25,19 @@ def run_without(module: str, example: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_no_example_is_forgotten() -> None:
-    assert {path.name for path in EXAMPLES.glob("*.py")} == {"demo.py", "endpoints.py", "pytorch_loader.py", "quickstart.py"}
+    assert {path.name for path in EXAMPLES.glob("*.py")} == {"demo.py", "endpoints.py", "paths.py", "pytorch_loader.py", "quickstart.py"}
 
 
 def test_quickstart() -> None:
     finished = run(str(EXAMPLES / "quickstart.py"))
     assert (finished.returncode, finished.stderr) == (0, "")
     assert finished.stdout.count("3 deleted") == 2
+
+
+def test_paths() -> None:
+    finished = run(str(EXAMPLES / "paths.py"))
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert finished.stdout.count("latest: 002") == 2
 
 
 def test_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -318,3 +318,50 @@ def test_one_scratch_memory_serves_one_reply_after_another() -> None:
         reply.advance(len(data))
         bodies.append(reply.body)
     assert [bytes(body) for body in bodies] == [b"hello", b"hello", b"world"]
+
+
+# Excerpts of bodies that come whole.
+
+
+def framed(body: bytes, framing: str) -> bytes:
+    if framing == "length":
+        return b"HTTP/1.1 200 -\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+    if framing == "until close":
+        return b"HTTP/1.1 200 -\r\n\r\n" + body
+    pieces = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in (body[:7], body[7:8], body[8:]) if piece)
+    return b"HTTP/1.1 200 -\r\ntransfer-encoding: chunked\r\n\r\n" + pieces + b"0\r\n\r\n"
+
+
+@given(
+    st.binary(max_size=60),
+    st.sampled_from(["length", "chunked", "until close"]),
+    st.integers(0, 70),
+    st.one_of(st.none(), st.integers(0, 70)),
+    sizes,
+    placements,
+)
+def test_an_excerpt_is_what_a_slice_of_the_body_is(
+    body: bytes, framing: str, first: int, count: int | None, pieces: list[int], place: Placement | None
+) -> None:
+    fed = feed(framed(body, framing) + NEXT_REPLY * (framing == "length"), place=place, excerpt=(first, count), pieces=pieces)
+    expected = body[first:] if count is None else body[first : first + count]
+    assert bytes(fed.reply.body) == expected
+    assert fed.reply.total in ((len(body),) if framing == "length" else (len(body), -1))
+    if fed.reply.reusable:
+        # Only where nothing of it is left on the connection.
+        assert framing != "until close"
+        assert fed.taken == len(framed(body, framing))
+    if count is not None and first + count < len(body):
+        assert not fed.reply.reusable
+
+
+@pytest.mark.parametrize("status", [206, 203, 404])
+def test_an_excerpt_is_taken_of_no_other_reply(status: int) -> None:
+    data = framed(b"0123456789", "length").replace(b"200", b"%d" % status)
+    fed = feed(data, excerpt=(5, 2))
+    assert (bytes(fed.reply.body), fed.reply.reusable) == (b"0123456789", True)
+
+
+def test_a_body_that_breaks_before_its_excerpt() -> None:
+    with pytest.raises(ConnectionFailed):
+        feed(framed(bytes(100), "length")[:-10], excerpt=(95, 2))

@@ -41,8 +41,9 @@ def test_operations_run_in_it(thread: LoopThread, serve: Any) -> None:
 
 def test_it_starts_when_it_is_used_and_again_after_it_was_closed(thread: LoopThread, serve: Any) -> None:
     server = serve()
+    before = {running for running in threading.enumerate() if running.name == "headrace-loop"}
     for _ in range(2):
-        assert not [running for running in threading.enumerate() if running.name == "headrace-loop"]
+        assert {running for running in threading.enumerate() if running.name == "headrace-loop"} <= before
         assert thread.submit(get(server.origin, "/x")).result(10) == "/x"
         assert thread.start() is thread.start()
         thread.close(wait=10)

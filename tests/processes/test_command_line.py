@@ -28,7 +28,23 @@ COMMANDS = {
     "ls -r": (["ls", "-r", "{base}"], "GET .*list-type"),
     "cat": (["cat", "{base}/large"], "GET .*large"),
     "rm -r": (["rm", "-r", "{base}/doomed"], "GET .*list-type"),
+    "mv up": (["mv", "{folder}/large", "{base}/new"], "PUT .*partNumber"),
+    "mv down": (["mv", "{base}/large", "{folder}/down"], "GET .*large"),
+    "upload": (["upload", "{folder}", "{base}/new/"], "PUT .*partNumber"),
+    "download": (["download", "{base}/large", "{folder}/down/"], "GET .*large"),
+    "head": (["head", "-c", "6MiB", "{base}/large"], "GET .*large"),
+    "du": (["du", "{base}"], "GET .*list-type"),
 }
+
+SILENT = {
+    "stat": (["stat", "{base}/large"], "HEAD .*large"),
+    "ls": (["ls", "{base}/"], "GET .*list-type"),
+    "rm": (["rm", "{base}/doomed/1"], "DELETE"),
+    "mb": (["mb", "s3://never-made"], "PUT .*never-made"),
+    "rb": (["rb", "s3://never-made"], "(DELETE|GET) .*never-made"),
+    "buckets": (["buckets"], "GET /"),
+}
+"""What is done in one exchange is interrupted in it: the server does not reply."""
 
 
 def start(*words: str, environment: dict[str, str], ignoring: str = "") -> subprocess.Popen[bytes]:
@@ -81,10 +97,31 @@ def test_a_signal_in_the_middle(place: Place, tmp_path: Path, command: str, numb
         assert process.stderr.read() == b"headrace: interrupted\n"
     until(lambda: place.unfinished() == [])
     assert place.written() == []
+    # What was to be moved is still where it was.
+    assert (tmp_path / "large").stat().st_size == 64 * MIB
+    assert place.client.stat(f"{place.base}/large").size == 8 * MIB
     # Of many copies, those that are made are whole.
     left = [path for path in tmp_path.rglob("*") if path.is_file() and path.parent != tmp_path]
     assert {path.read_bytes() for path in left} <= {b"x"}
     assert [path.name for path in tmp_path.rglob(".headrace-*")] == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("command", SILENT)
+def test_a_signal_while_a_reply_is_waited_for(place: Place, command: str, number: signal.Signals) -> None:
+    words, when = SILENT[command]
+    with (
+        Throttle(place.server.endpoint, silent_at=when) as throttle,
+        start(*(word.format(base=place.base) for word in words), environment=place.environment(throttle)) as process,
+    ):
+        try:
+            throttle.wait_for(when)
+            process.send_signal(number)
+            assert process.wait(WATCHDOG) == 128 + number
+        finally:
+            process.kill()
+        assert process.stderr is not None
+        assert process.stderr.read() == b"headrace: interrupted\n"
 
 
 WAITING = """

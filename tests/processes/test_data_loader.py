@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from headrace import Client
+from headrace.testing.servers import Server
 from tests.processes.reading import expected, read_all
 from tests.processes.throttle import WATCHDOG, Throttle
 
@@ -75,3 +76,14 @@ def test_the_workers_of_a_data_loader(reading: Client, client: Client, uris: lis
     for _ in range(2):
         assert [sample for batch in loader for sample in batch] == [uri.encode() for uri in uris[:-1]]
     assert read_all(client, uris) == expected(uris)
+
+
+def test_the_workers_of_a_data_loader_over_http2(nginx: Server, options: dict[str, Any], uris: list[str], torch: Any) -> None:
+    """They do not use the connection that their parent has."""
+    with Client(**{**options, "endpoint_url": nginx.tls_endpoint, "ca_bundle": nginx.ca_bundle, "http2": True}) as client:
+        assert read_all(client, uris) == expected(uris)
+        loader = torch.utils.data.DataLoader(
+            Samples(client, uris[:-1]), batch_size=8, num_workers=2, collate_fn=list, multiprocessing_context="fork", timeout=WATCHDOG
+        )
+        assert [sample for batch in loader for sample in batch] == [uri.encode() for uri in uris[:-1]]
+        assert read_all(client, uris) == expected(uris)

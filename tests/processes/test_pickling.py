@@ -6,12 +6,14 @@ import inspect
 import pickle
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
+from botocore.credentials import Credentials as BotocoreCredentials
 
 import headrace
-from headrace import Client, aio, errors
+from headrace import Client, Path, aio, errors
 from headrace.auth.sigv4 import Credentials
 from headrace.errors import CredentialsError
 from headrace.models import BucketInfo, Item, ObjectInfo, Prefix
@@ -27,6 +29,7 @@ TRAVELS: dict[type, Callable[[], Any]] = {
     Client: lambda: Client(region="eu-central-1"),
     aio.Client: lambda: aio.Client(region="eu-central-1"),
     ObjectInfo: lambda: ObjectInfo(uri=KEY, size=1, last_modified=datetime.now(UTC), metadata={"a": "b"}),
+    Path: lambda: Path(KEY),
     Prefix: lambda: Prefix("memory://pickling/"),
     BucketInfo: lambda: BucketInfo(uri="memory://pickling/", created=datetime.now(UTC)),
     Item: lambda: Item(1, KEY, memoryview(bytearray(b"bytes")), error=errors.NotFound("why")),
@@ -104,6 +107,16 @@ def test_what_is_under_way_refuses(make: Callable[[Client], Any]) -> None:
             thing.abort()
 
 
+class Vault:
+    """What a user may have that knows a secret."""
+
+    def __init__(self, secret: str) -> None:
+        self.secret = secret
+
+    def read(self) -> dict[str, str]:
+        return {"access_key": "AKIDSECRET", "secret_key": self.secret}
+
+
 @pytest.mark.parametrize("kind", [Client, aio.Client])
 def test_no_secret_travels(kind: type[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """One from the environment is read from the environment of the other process; one given in code is refused."""
@@ -116,3 +129,6 @@ def test_no_secret_travels(kind: type[Any], monkeypatch: pytest.MonkeyPatch) -> 
     assert b"secret" not in pickle.dumps(client).lower()
     with pytest.raises(CredentialsError, match="pickle"):
         pickle.dumps(kind(credentials=Credentials("AKIDSECRET", "the-secret")))
+    for other in (BotocoreCredentials("AKIDSECRET", "the-secret"), partial(dict, secret_key="the-secret"), Vault("the-secret").read):
+        with pytest.raises(CredentialsError, match="pickle"):
+            pickle.dumps(kind(credentials=other))

@@ -135,7 +135,7 @@ def test_a_lasting_failure_is_raised_at_once() -> None:
 
 def test_what_may_have_happened_is_not_repeated() -> None:
     """The reply was lost: the write may have taken place."""
-    for failure in (ConnectionFailed("reset"), Stalled("nothing moved")):
+    for failure in (ConnectionFailed("reset"), Stalled("nothing moved"), ProtocolError("not HTTP")):
         attempts = failing([failure])
         with pytest.raises(type(failure), match="not known whether"):
             Script().run(retrying(lambda attempts=attempts: next(attempts), RetryPolicy(), LOCATION, "put", repeatable=False))

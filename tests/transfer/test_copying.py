@@ -10,7 +10,7 @@ import pytest
 
 import headrace
 from headrace.backends.protocol import WriteOptions
-from headrace.errors import ObjectChanged
+from headrace.errors import ObjectChanged, Throttled
 from headrace.http.messages import Request
 from headrace.stores.store import Store
 from headrace.testing.contract.stepping import Answer, Script
@@ -55,6 +55,32 @@ def test_a_large_object_that_is_replaced_meanwhile(store: Store) -> None:
     with pytest.raises(ObjectChanged):
         script.run(store.copy(SOURCE, COPY, WriteOptions()))
     assert (script.requests[-1].method, script.requests[-1].target) == ("DELETE", "/bucket/copy?uploadId=id")
+
+
+def test_a_part_that_fails_is_copied_again_by_itself(store: Store) -> None:
+    refused: list[Request] = []
+
+    def busy_once(request: Request) -> Answer:
+        if "partNumber=3" in request.target and not refused:
+            refused.append(request)
+            return Answer(status=503)
+        return service(request)
+
+    script = Script(server=busy_once)
+    assert script.run(store.copy(SOURCE, COPY, WriteOptions())).size == SIZE
+    targets = [request.target for request in script.requests]
+    assert sum("partNumber=" in target for target in targets) == 7
+    assert sum("uploads=" in target for target in targets) == 1
+
+
+def test_a_part_that_always_fails_ends_the_copy(store: Store) -> None:
+    """And the copy is not begun anew: the part was tried often enough."""
+    script = Script(server=lambda request: Answer(status=503) if "partNumber=3" in request.target else service(request))
+    with pytest.raises(Throttled) as caught:
+        script.run(store.copy(SOURCE, COPY, WriteOptions()))
+    assert caught.value.attempts == store.policy.max_attempts
+    assert sum("uploads=" in request.target for request in script.requests) == 1
+    assert script.requests[-1].method == "DELETE"
 
 
 def test_a_size_that_is_known_spares_a_request() -> None:

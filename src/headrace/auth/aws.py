@@ -8,20 +8,17 @@ botocore is imported only when it is asked; keys from code or the environment ne
 from __future__ import annotations
 
 import functools
-import inspect
 import logging
 import os
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from datetime import datetime
 from time import time
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from headrace.auth.functions import FunctionSource, posix_seconds
 from headrace.auth.refreshing import RefreshingSource, refuse_expired
 from headrace.auth.sigv4 import Credentials
-from headrace.errors import CredentialsError, HeadraceError, InvalidOption
+from headrace.errors import CredentialsError, HeadraceError
 from headrace.http.messages import Secret
 
 __all__ = [
@@ -33,6 +30,8 @@ __all__ = [
     "chain",
     "region_from_profile",
 ]
+
+T = TypeVar("T")
 
 _KEY_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
@@ -93,7 +92,7 @@ class StaticSource:
         """Do nothing: there are no others to be had."""
 
 
-class EnvironmentSource(RefreshingSource):
+class EnvironmentSource(RefreshingSource[Credentials]):
     """``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``, ``AWS_SESSION_TOKEN`` and ``AWS_CREDENTIAL_EXPIRATION``, read at first use.
 
     They are read again when the service rejects them or they have ended. Pickled, it reads the environment of the new process.
@@ -115,56 +114,22 @@ class EnvironmentSource(RefreshingSource):
             )
         access_key, secret_key = (Secret(self._environ.get(name, "")) for name in _KEY_VARIABLES)
         token, expires = (self._environ.get(name) for name in ("AWS_SESSION_TOKEN", "AWS_CREDENTIAL_EXPIRATION"))
-        return Credentials(access_key, secret_key, token or None, _posix_seconds(expires))
+        return Credentials(access_key, secret_key, token or None, posix_seconds(expires))
 
 
-class CallableSource(RefreshingSource):
-    """The user's function, called without arguments at first use, when its credentials are about to end, and when they are rejected.
+class CallableSource(FunctionSource[Credentials]):
+    """The user's function as a source of keys; see `FunctionSource`.
 
     It returns `Credentials`, a mapping with ``access_key``, ``secret_key``, ``token`` and ``expires`` (POSIX seconds, an aware
     datetime or ISO 8601 text), the same in the spelling of AWS (``AccessKeyId``, ...), or an object with such attributes, botocore's
-    credentials among them. Without ``expires`` they are kept until the service rejects them. It may block, and may be called
-    from any thread, but never by two at once. What it raises becomes a `CredentialsError`, unless it is one of headrace's errors.
-
-    Pickled, it travels as the function's name.
-
-    Raises:
-        InvalidOption: it cannot be called, or is a coroutine function.
+    credentials among them.
     """
 
-    def __init__(self, function: Callable[[], object]) -> None:
-        super().__init__()
-        if not callable(function):
-            raise InvalidOption(f"credentials must be something to call, not {type(function).__name__}")
-        if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
-            raise _no_coroutines()
-        self._function = function
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        if not _importable(self._function):
-            raise CredentialsError(
-                "the function that gives the credentials cannot be imported by name, so it cannot be pickled",
-                hint="Define it at the top level of a module: not as a lambda, a partial, or a method of an object, which may hold secrets",
-            )
-        return CallableSource, (self._function,)
-
-    def _fetch(self) -> Credentials:
-        try:
-            return _credentials_from(self._call())
-        except HeadraceError:
-            raise
-        except Exception as error:
-            raise CredentialsError(f"the function that gives the credentials raised {type(error).__name__}") from error
-
-    def _call(self) -> object:
-        value = self._function()
-        if inspect.iscoroutine(value):
-            value.close()
-            raise _no_coroutines()
-        return value
+    def _interpret(self, value: object) -> Credentials:
+        return _credentials_from(value)
 
 
-class BotocoreSource(RefreshingSource):
+class BotocoreSource(RefreshingSource[Credentials]):
     """What botocore's chain finds, for one profile if one is named. Pickled, it travels as the profile's name.
 
     The chain is walked anew at every refresh, so changed files are seen, and nothing of botocore's is carried over a fork.
@@ -178,12 +143,14 @@ class BotocoreSource(RefreshingSource):
         return BotocoreSource, (self.profile,)
 
     def _fetch(self) -> Credentials:
-        with _asking_botocore(self.profile):
-            session = _botocore_session(self.profile)
-            found = session.get_credentials()
-            if found is None:
-                raise _nothing_found(session, self.profile)
-            return _credentials_from(found)
+        return _ask_botocore(self.profile, self._found)
+
+    def _found(self) -> Credentials:
+        session = _botocore_session(self.profile)
+        found = session.get_credentials()
+        if found is None:
+            raise _nothing_found(session, self.profile)
+        return _credentials_from(found)
 
 
 def chain(*, credentials: object = None, profile: str | None = None, environ: Mapping[str, str] = os.environ) -> CredentialSource:
@@ -216,8 +183,7 @@ def region_from_profile(profile: str | None) -> str | None:
     """
     if profile is None and not any(os.path.exists(os.path.expanduser(path)) for path in _shared_files()):
         return None
-    with _asking_botocore(profile):
-        region = _botocore_session(profile).get_scoped_config().get("region")
+    region = _ask_botocore(profile, lambda: _botocore_session(profile).get_scoped_config().get("region"))
     return str(region) if region else None
 
 
@@ -243,7 +209,7 @@ def _credentials_from(value: object) -> Credentials:
             f"no access key and secret key in the {type(value).__name__} given as credentials",
             hint="Give headrace's or botocore's credentials, or a mapping with access_key, secret_key and, for temporary ones, token",
         )
-    return Credentials(access_key, secret_key, _part(keys, "token") or None, _posix_seconds(_part(value, "expires")))
+    return Credentials(access_key, secret_key, _part(keys, "token") or None, posix_seconds(_part(value, "expires")))
 
 
 def _part(value: object, name: str) -> Any:
@@ -252,31 +218,6 @@ def _part(value: object, name: str) -> Any:
         if found is not None:
             return found
     return None
-
-
-def _posix_seconds(value: object) -> float | None:
-    if value is None or value == "":
-        return None
-    if isinstance(value, (int, float)):
-        return float(value)
-    try:
-        moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-    except ValueError:
-        raise CredentialsError("the end of the credentials is not a time in ISO 8601") from None
-    if moment.tzinfo is None:
-        raise CredentialsError("the end of the credentials has no time zone")
-    return moment.timestamp()
-
-
-def _importable(function: object) -> bool:
-    found: object = sys.modules.get(getattr(function, "__module__", None) or "")
-    for name in getattr(function, "__qualname__", "").split("."):
-        found = getattr(found, name, None)
-    return found is not None and found == function
-
-
-def _no_coroutines() -> InvalidOption:
-    return InvalidOption("credentials cannot be a coroutine function", hint="Give a plain function; it may block")
 
 
 class _Discretion(logging.Filter):
@@ -305,12 +246,12 @@ def _botocore_session(profile: str | None) -> Any:
     return botocore.session.Session(profile=profile)
 
 
-@contextmanager
-def _asking_botocore(profile: str | None) -> Iterator[None]:
+def _ask_botocore(profile: str | None, function: Callable[[], T]) -> T:
+    """What botocore gives; what goes wrong there is raised as one of headrace's errors."""
     wanted = _discretion().wanted
-    before, failure = wanted.set(True), None
+    before = wanted.set(True)
     try:
-        yield
+        return function()
     except HeadraceError:
         raise
     except Exception as error:  # whatever the files, programs and services that botocore asks make it raise
@@ -318,9 +259,8 @@ def _asking_botocore(profile: str | None) -> Iterator[None]:
         failure = CredentialsError(f"botocore could not load {whose}: {type(error).__name__}: {error}")
     finally:
         wanted.reset(before)
-    if failure is not None:
-        # Without its cause: an error of a JSON parser, for one, holds the whole text, and that the keys.
-        raise failure
+    # Only now, when the error is not handled any more: one of a JSON parser, for instance, holds the whole text, and that the keys.
+    raise failure
 
 
 def _nothing_found(session: Any, profile: str | None) -> CredentialsError:

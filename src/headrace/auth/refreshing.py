@@ -15,12 +15,26 @@ from copy import copy
 from datetime import UTC, datetime
 from math import inf
 from time import time
+from typing import Any, Generic, Protocol, TypeVar
 from weakref import WeakSet
 
-from headrace.auth.sigv4 import Credentials
 from headrace.errors import CredentialsError, HeadraceError
 
-__all__ = ["Lease", "RefreshingSource", "refuse_expired"]
+__all__ = ["Expiring", "Lease", "RefreshingSource", "refuse_expired"]
+
+
+class Expiring(Protocol):
+    """Credentials of any service.
+
+    Attributes:
+        expires: when they end, in POSIX seconds; None where that is never, or not known.
+    """
+
+    @property
+    def expires(self) -> float | None: ...  # noqa: D102 - described above
+
+
+C = TypeVar("C", bound=Expiring)
 
 _log = logging.getLogger("headrace.auth")
 
@@ -29,7 +43,7 @@ _DUE = 60
 _BETWEEN_EARLY_TRIES = 60
 
 
-class Lease:
+class Lease(Generic[C]):
     """Credentials with the times, in POSIX seconds, at which others should and must take their place.
 
     Fetched early when 15 minutes are left and due when one minute is left. Of a short life it is the last half and the last quarter,
@@ -43,7 +57,7 @@ class Lease:
 
     __slots__ = ("_next_try", "credentials", "due_at", "early_at")
 
-    def __init__(self, credentials: Credentials, *, fetched_at: float) -> None:
+    def __init__(self, credentials: C, *, fetched_at: float) -> None:
         self.credentials = credentials
         self.early_at = self.due_at = inf
         if credentials.expires is not None:
@@ -52,7 +66,7 @@ class Lease:
             self.due_at = credentials.expires - min(_DUE, life / 4)
         self._next_try = self.early_at
 
-    def claim(self, now: float) -> Credentials | None:
+    def claim(self, now: float) -> C | None:
         """Return the credentials, or None to whoever is to fetch others: one caller a minute when it is early, all when it is due."""
         if now < self._next_try:
             return self.credentials
@@ -66,7 +80,7 @@ class Lease:
         self.early_at = self.due_at = self._next_try = -inf
 
 
-class RefreshingSource(ABC):
+class RefreshingSource(ABC, Generic[C]):
     """Keeps credentials until they need replacing, and lets one thread at a time replace them.
 
     A subclass says in `_fetch` where they come from, and in ``__reduce__`` how it travels to another process: as configuration,
@@ -74,21 +88,21 @@ class RefreshingSource(ABC):
     """
 
     def __init__(self) -> None:
-        self._lease: Lease | None = None
+        self._lease: Lease[C] | None = None
         self._fetching = threading.Lock()
         self._failure: HeadraceError | None = None
         _sources.add(self)
 
     @abstractmethod
-    def _fetch(self) -> Credentials:
+    def _fetch(self) -> C:
         """Return fresh credentials, or raise a `HeadraceError`. May block; never called by two threads at once."""
 
-    def current(self) -> Credentials | None:
+    def current(self) -> C | None:
         """Return credentials that are good to use, or None when the caller is to call `refresh`. Never blocks."""
         lease = self._lease
         return None if lease is None else lease.claim(time())
 
-    def refresh(self) -> Credentials:
+    def refresh(self) -> C:
         """Return credentials that need no replacing, fetching them if there are none. May block.
 
         Of several threads, one fetches; the others wait, and get what it got: the same credentials or the same error.
@@ -106,13 +120,13 @@ class RefreshingSource(ABC):
                 raise copy(failure)
             return self._replace(lease)
 
-    def invalidate(self, rejected: Credentials) -> None:
+    def invalidate(self, rejected: C) -> None:
         """Drop credentials that the service calls expired or unknown, unless others have already taken their place. Never blocks."""
         lease = self._lease
         if lease is not None and lease.credentials == rejected:
             lease.revoke()
 
-    def _replace(self, lease: Lease | None) -> Credentials:
+    def _replace(self, lease: Lease[C] | None) -> C:
         try:
             credentials = self._fetch()
             refuse_expired(credentials)
@@ -131,14 +145,14 @@ class RefreshingSource(ABC):
         self._fetching = threading.Lock()
 
 
-def refuse_expired(credentials: Credentials) -> None:
+def refuse_expired(credentials: Expiring) -> None:
     """Raise `CredentialsError` if these credentials have ended."""
     if credentials.expires is not None and credentials.expires <= time():
         ended = datetime.fromtimestamp(credentials.expires, UTC).isoformat(timespec="seconds")
-        raise CredentialsError(f"these AWS credentials ended at {ended}", hint="Get new ones, or correct the local clock")
+        raise CredentialsError(f"these credentials ended at {ended}", hint="Get new ones, or correct the local clock")
 
 
-_sources: WeakSet[RefreshingSource] = WeakSet()
+_sources: WeakSet[RefreshingSource[Any]] = WeakSet()
 
 
 def _repair_after_fork() -> None:

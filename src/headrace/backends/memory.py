@@ -19,7 +19,20 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar, TypeVarTuple, Unpack
 
-from headrace.backends.protocol import Body, Entry, Fetched, Landing, Page, Part, Upload, UploadInfo, WriteOptions, resolve_range
+from headrace.backends.protocol import (
+    Again,
+    Body,
+    Entry,
+    Fetched,
+    Landing,
+    Page,
+    Part,
+    Upload,
+    UploadInfo,
+    WriteOptions,
+    once,
+    resolve_range,
+)
 from headrace.errors import AlreadyExists, HeadraceError, NotFound, NotSupported, ObjectChanged, PreconditionFailed, ServiceError
 from headrace.http.effects import Call, Operation
 from headrace.http.messages import FileRange
@@ -317,7 +330,7 @@ class MemoryBackend:
         page: Page = yield _call(location, listing)
         return page
 
-    def copy(self, source: Location, destination: Location, options: WriteOptions) -> Operation[ObjectInfo]:
+    def copy(self, source: Location, destination: Location, options: WriteOptions, *, again: Again = once) -> Operation[ObjectInfo]:
         """See `Backend.copy`."""
         info: ObjectInfo = yield _call(destination, self.storage.copy, source, destination, options)
         return info

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 from headrace import memory
 from headrace.errors import HeadraceError, InvalidOption, NotSupported, ProtocolError
@@ -14,6 +14,7 @@ from headrace.models import BucketInfo, ObjectInfo, Prefix
 from headrace.uri import Location
 
 __all__ = [
+    "Again",
     "Allocate",
     "Backend",
     "Body",
@@ -28,13 +29,28 @@ __all__ = [
     "WriteOptions",
     "allocate_fresh",
     "body_length",
+    "once",
     "resolve_range",
 ]
+
+T = TypeVar("T")
 
 Body: TypeAlias = Sequence[memoryview | FileRange]
 Entry: TypeAlias = ObjectInfo | Prefix
 Allocate: TypeAlias = Callable[[ObjectInfo, int, int], memoryview]
 """``allocate(info, start, length)`` gives writable memory for ``length`` bytes from ``start`` of the object ``info``."""
+
+
+class Again(Protocol):
+    """Performs a step of a long act, and tries it again by itself where it fails in a way that time may heal."""
+
+    def __call__(self, attempt: Callable[[], Operation[T]], /) -> Operation[T]:
+        """The step's operation; ``attempt()`` gives a new one for each try."""
+
+
+def once(attempt: Callable[[], Operation[T]], /) -> Operation[T]:
+    """An `Again` without patience."""
+    return attempt()
 
 
 def body_length(body: Body) -> int:
@@ -92,6 +108,10 @@ class Landing:
         self.start = 0
         self.view: memoryview | None = None
         self.received = 0
+
+    def reach(self, length: int | None) -> int | None:
+        """How many bytes are welcome, None for all to the end, if more come than the ``length`` that is asked for."""
+        return length
 
     def place(self, info: ObjectInfo, start: int, length: int, *, default: Allocate = allocate_fresh) -> memoryview:
         """The memory for ``length`` bytes from ``start``; called by the backend when it knows what will come.
@@ -246,8 +266,11 @@ class Backend(Protocol):
         ``follow_links=False`` symbolic links, where there are such, are entries of their own, and nothing behind them is listed.
         """
 
-    def copy(self, source: Location, destination: Location, options: WriteOptions) -> Operation[ObjectInfo]:
-        """Copy an object within the service, with its content type and metadata; of any size."""
+    def copy(self, source: Location, destination: Location, options: WriteOptions, *, again: Again = once) -> Operation[ObjectInfo]:
+        """Copy an object within the service, with its content type and metadata; of any size.
+
+        What takes many requests tries each ``again`` rather than begin anew.
+        """
 
     def start_upload(self, location: Location, options: WriteOptions) -> Operation[Upload]:
         """Begin a write in parts."""

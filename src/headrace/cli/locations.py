@@ -7,7 +7,7 @@ import os
 from headrace.errors import InvalidURI
 from headrace.uri import Location, parse
 
-__all__ = ["as_listed", "as_prefix", "bucket_named", "is_directory", "is_file", "is_local", "locate"]
+__all__ = ["as_listed", "as_prefix", "bucket_named", "is_directory", "is_file", "is_local", "is_web", "locate", "name_of"]
 
 
 def locate(word: str) -> Location:
@@ -16,16 +16,29 @@ def locate(word: str) -> Location:
     Raises:
         InvalidURI: it is neither.
     """
-    if "://" in word or not word:
-        return parse(word)
-    path = os.path.join(os.getcwd(), word)
+    location = parse(word)
+    if "://" in word:
+        return location
+    path = location.key
     kept = "/".join(part for part in path.split("/") if part != ".")
-    return parse(f"{kept}/" if path.endswith("/.") else kept)
+    return location.at(f"{kept}/" if path.endswith("/.") else kept)
 
 
 def is_local(location: Location) -> bool:
     """Whether this is a path of the file system."""
     return location.scheme in ("file", "direct")
+
+
+def is_web(location: Location) -> bool:
+    """Whether this is a URL: always of one object, whatever characters are in it."""
+    return location.scheme in ("http", "https")
+
+
+def name_of(location: Location) -> str:
+    """The last name in a location's path; of a URL without the query, which may hold a signature, and percent-encoded as it is."""
+    if not is_web(location):
+        return location.key.rpartition("/")[2]
+    return location.key.partition("#")[0].partition("?")[0].rpartition("/")[2] or "index.html"
 
 
 def is_directory(location: Location) -> bool:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from headrace.backends.filesystem.staging import RESERVED
 from headrace.cli.locations import as_prefix, is_directory, is_file, is_local
 from headrace.cli.sources import Found
-from headrace.errors import InvalidOption, InvalidURI
+from headrace.errors import InvalidOption, InvalidURI, without_secrets
 from headrace.models import ObjectInfo
 from headrace.uri import Location
 
@@ -23,7 +23,7 @@ _UNTOUCHED = "Nothing was copied."
 
 
 class Copy(NamedTuple):
-    """One copy to make, from URI to URI; ``size`` in bytes, as the listing said."""
+    """One copy to make, from URI to URI; ``size`` in bytes, as the listing said, -1 if it could not say."""
 
     source: str
     destination: str
@@ -93,7 +93,11 @@ def _refuse_collisions(copies: Sequence[Copy]) -> None:
     for copy in copies:
         other = taken.setdefault(copy.destination, copy.source)
         if other != copy.source:
-            raise InvalidOption(f"both {other} and {copy.source} would be written to this", uri=copy.destination, hint=_UNTOUCHED)
+            raise InvalidOption(
+                f"both {without_secrets(other)} and {without_secrets(copy.source)} would be written to this",
+                uri=copy.destination,
+                hint=_UNTOUCHED,
+            )
         if copy.destination in sources or _same_file(copy):
             raise InvalidOption("this is a source and a destination at the same time", uri=copy.destination, hint=_UNTOUCHED)
 

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, TypeAlias
 
+from headrace.errors import without_secrets
 from headrace.models import BucketInfo, ObjectInfo, Prefix
 
-__all__ = ["Entry", "as_json", "as_line", "counted", "human_size", "keep_odd_names", "print_entries", "printable"]
+__all__ = ["Entry", "as_json", "as_line", "counted", "human_size", "keep_odd_names", "print_entries", "printable", "shown"]
 
 Entry: TypeAlias = ObjectInfo | Prefix | BucketInfo
 
@@ -22,6 +23,11 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def shown(uri: str) -> str:
+    """A URI for people to read: a URL without its query, which may hold a signature, and without a password."""
+    return printable(without_secrets(uri) or "")
 
 
 def human_size(size: float) -> str:

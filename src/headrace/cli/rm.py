@@ -43,7 +43,7 @@ def rm(
     selection = Selection.of(pattern, include, exclude)
     session = Session(invocation.options)
     try:
-        targets = [_Target(session, locate(uri), recursive=recursive) for uri in uris]
+        targets = [_Target(session, session.interpret(locate(uri)), recursive=recursive) for uri in uris]
         for target in targets:
             target.check(selection, bucket=bucket)
         if dry_run:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from headrace.cli.globs import translate
 from headrace.errors import InvalidOption
+from headrace.globs import translate
 
 __all__ = ["Selection"]
 

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from headrace import globs
 from headrace.backends.protocol import Entry
-from headrace.cli import globs
-from headrace.cli.locations import as_prefix, is_directory, is_local, locate
+from headrace.cli.locations import as_prefix, is_directory, is_local, is_web, locate, name_of
 from headrace.cli.selection import Selection
 from headrace.errors import HeadraceError, InvalidOption, NotFound, PermissionDenied
 from headrace.http.effects import Operation, Parallel
@@ -88,7 +88,7 @@ def scope_of(session: Session, location: Location, otherwise: Location) -> Opera
 
     A file, directory or object of exactly this name is meant itself, special characters and all.
     """
-    if not globs.is_glob(location.key) or (yield from _is_there(session, location)):
+    if is_web(location) or not globs.is_glob(location.key) or (yield from _is_there(session, location)):
         return Scope(otherwise, otherwise)
     glob = globs.parse(location.key)
     return Scope(location.at(glob.base), location.at(glob.prefix), glob)
@@ -114,17 +114,17 @@ def _is_there(session: Session, location: Location) -> Operation[bool]:
 
 
 def _find(session: Session, word: str, selection: Selection, wanted: re.Pattern[str], *, recursive: bool) -> Operation[Found]:
-    location = locate(word)
+    location = session.interpret(locate(word))
     scope = yield from scope_of(session, location, as_prefix(location))
     if scope.glob is not None:
         return (yield from _match(session, word, location, scope, selection, recursive=recursive))
-    if location.key.endswith("/") or not location.key or is_directory(location):
+    if not is_web(location) and (location.key.endswith("/") or not location.key or is_directory(location)):
         _require_recursive(location, recursive=recursive)
         return (yield from _below(session, word, scope, wanted))
     try:
         info: ObjectInfo = yield from session.stores.of(location).head(location)
     except (NotFound, PermissionDenied) as error:
-        if not recursive or is_local(location):
+        if not recursive or is_local(location) or is_web(location):
             raise
         return (yield from _below(session, word, scope, wanted, or_else=error))
     return _one(word, location, info, selection, wanted, recursive=recursive)
@@ -139,7 +139,7 @@ def _one(word: str, location: Location, info: ObjectInfo, selection: Selection, 
     if not selection.is_everything and not recursive:
         hint = "Leave out -p, --include, --exclude."
         raise InvalidOption("this is one object, of which nothing is to be selected", uri=location.uri, hint=hint)
-    name = location.key.rpartition("/")[2]
+    name = name_of(location)
     return Found(word, None, [(info, name)] if wanted.search(name) else [])
 
 

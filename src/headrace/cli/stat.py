@@ -11,7 +11,7 @@ import typer
 from headrace.cli.command import Invocation, JSONLines
 from headrace.cli.exits import PartlyDone, complain
 from headrace.cli.locations import locate
-from headrace.cli.printing import as_json, human_size, keep_odd_names, printable
+from headrace.cli.printing import as_json, human_size, keep_odd_names, printable, shown
 from headrace.errors import HeadraceError
 from headrace.models import ObjectInfo
 
@@ -38,13 +38,15 @@ def stat(
 
 def _lines(info: ObjectInfo) -> Iterator[str]:
     """What is known, a line each."""
-    yield printable(info.uri)
+    yield shown(info.uri)
     for name, value in info._asdict().items():
         if name != "uri" and value is not None and value != {}:
             yield f"  {name:13}  {printable(_text(name, value))}"
 
 
 def _text(name: str, value: object) -> str:
+    if name == "size" and value == -1:
+        return "unknown"
     if name == "size" and isinstance(value, int):
         return f"{value} ({human_size(value)})" if value >= 1024 else str(value)
     if isinstance(value, datetime):

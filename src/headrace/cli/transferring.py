@@ -12,7 +12,7 @@ from headrace.cli.command import Invocation
 from headrace.cli.exits import PartlyDone, complain
 from headrace.cli.locations import is_directory, locate
 from headrace.cli.plan import Copy, plan
-from headrace.cli.printing import as_json, counted, human_size, printable
+from headrace.cli.printing import as_json, counted, human_size, printable, shown
 from headrace.cli.progress import Done, Progress
 from headrace.cli.selection import Selection
 from headrace.cli.sources import Found, find_all
@@ -66,6 +66,7 @@ def transfer(invocation: Invocation, request: Request) -> None:
     session = Session(invocation.options)
     session.crew = Crew(max(request.jobs, session.read_plan.at_once))
     try:
+        destination = session.interpret(destination)
         found = session.run(find_all(session, request.sources, request.selection, recursive=request.recursive))
         copies = plan(found, destination)
         if request.dry_run:
@@ -98,14 +99,14 @@ def _stream(invocation: Invocation, request: Request) -> None:
 
 def _print_plan(copies: Sequence[Copy], *, as_records: bool) -> None:
     for copy in copies:
-        print(as_json(copy._asdict()) if as_records else f"{printable(copy.source)} -> {printable(copy.destination)}")
+        print(as_json(copy._asdict()) if as_records else f"{shown(copy.source)} -> {printable(copy.destination)}")
 
 
 def _carry_out(invocation: Invocation, request: Request, session: Session, copies: Sequence[Copy]) -> None:
     from headrace.transfer import copying
 
     act: Act = copying.move if request.removes else copying.copy
-    total = Done(len(copies), sum(copy.size for copy in copies))
+    total = Done(len(copies), sum(max(copy.size, 0) for copy in copies))
     lines = bool(invocation.verbosity) and not invocation.quiet
     with Progress(drawn=invocation.shows_progress, lines=lines, total=total) as progress:
         teller = _Teller(invocation, progress, as_records=request.as_records, alone=len(copies) == 1)
@@ -155,7 +156,7 @@ class _Teller:
             if self._as_records:
                 print(as_json(info), flush=True)
             elif self._invocation.verbosity:
-                print(f"{printable(copy.source)} -> {printable(copy.destination)}", flush=True)
+                print(f"{shown(copy.source)} -> {printable(copy.destination)}", flush=True)
         self._progress.show(self.objects, self._arrived)
 
     def failed(self, copy: Copy, error: HeadraceError) -> None:

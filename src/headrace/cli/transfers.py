@@ -71,6 +71,6 @@ def _make(session: Session, copy: Copy, act: Act, watcher: Watcher) -> Operation
     except HeadraceError as error:
         watcher.moved(-told)
         return error
-    watcher.moved(copy.size - told)
+    watcher.moved(max(copy.size, 0) - told)
     watcher.done(copy, info)
     return None

@@ -8,6 +8,7 @@ import operator
 import os
 from collections.abc import Iterable, Mapping
 from string import ascii_letters, digits
+from types import MethodType, ModuleType
 from typing import Any, SupportsFloat, SupportsIndex
 
 from headrace.config.encryption import Encryption
@@ -74,6 +75,10 @@ class Kind:
     def show(self, value: object) -> str:
         """The value as text, with ``HIDDEN`` in the place of secrets."""
         return "not set" if value is None else self._show(value)
+
+    def may_be_pickled(self, value: object) -> bool:
+        """Whether a pickle of the value would hold no secret."""
+        return HIDDEN not in self.show(value)
 
     def _read(self, value: object) -> object:
         raise NotImplementedError
@@ -337,8 +342,9 @@ class SecretSource(Kind):
     """Credentials, or something that gives them."""
 
     accepted = (
-        "a function that returns credentials (as text: 'module:function'), a mapping with access_key, secret_key and token, "
-        "or credentials of headrace or botocore"
+        "a function that returns credentials (as text: 'module:function'), a mapping with access_key, secret_key and token "
+        "(for az:// account and key, sas_token, token or connection_string; for gs:// token and expires), or credentials of headrace, "
+        "botocore, azure-identity or google-auth"
     )
 
     def _read(self, value: object) -> object:
@@ -347,6 +353,12 @@ class SecretSource(Kind):
         if not callable(value) and not isinstance(value, Mapping) and type(value).__module__ == "builtins":
             raise TypeError("neither credentials nor a source of them")
         return value
+
+    def may_be_pickled(self, value: object) -> bool:
+        """Whether it is a function, which travels as its name, or of headrace's own, which refuse by themselves."""
+        if isinstance(value, MethodType):
+            return isinstance(value.__self__, (type, ModuleType))
+        return hasattr(value, "__qualname__") or type(value).__module__.partition(".")[0] == "headrace"
 
     def _show(self, value: object) -> str:
         if isinstance(value, Mapping):

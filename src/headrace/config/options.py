@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, NoReturn
 from headrace.config.encryption import Encryption
 from headrace.config.kinds import (
     GIB,
-    HIDDEN,
     MIB,
     Choice,
     Count,
@@ -54,11 +53,13 @@ class Variable(NamedTuple):
         name: as the SDK spells it.
         scheme: the one scheme that it is meant for; None if it is meant for all.
         words: the SDK's words that mean one of ours.
+        assumed: what begins a URL that is given without a scheme.
     """
 
     name: str
     scheme: str | None = None
     words: Mapping[str, str] = {}
+    assumed: str = ""
 
 
 class Spec(NamedTuple):
@@ -71,6 +72,14 @@ class Spec(NamedTuple):
 
 def _s3(name: str, **words: str) -> Variable:
     return Variable(name, "s3", words)
+
+
+def _gs(name: str, assumed: str = "") -> Variable:
+    return Variable(name, "gs", assumed=assumed)
+
+
+def _az(name: str) -> Variable:
+    return Variable(name, "az")
 
 
 def _spec(kind: Kind, help: str, *variables: Variable) -> dict[str, Spec]:
@@ -90,7 +99,15 @@ class Options:
 
     endpoint_url: str | None = field(
         default=None,
-        metadata=_spec(Endpoint(), "address of the service, if not the cloud's own", _s3("AWS_ENDPOINT_URL_S3"), _s3("AWS_ENDPOINT_URL")),
+        metadata=_spec(
+            Endpoint(),
+            "address of the service, if not the cloud's own",
+            _s3("AWS_ENDPOINT_URL_S3"),
+            _s3("AWS_ENDPOINT_URL"),
+            _gs("STORAGE_EMULATOR_HOST", assumed="http://"),
+            _az("AZURE_STORAGE_ENDPOINT"),
+            _az("AZURE_ENDPOINT_URL"),
+        ),
     )
     endpoints: tuple[str, ...] | None = field(
         default=None, metadata=_spec(Endpoints(), "several addresses of one service, all with the same objects")
@@ -114,11 +131,35 @@ class Options:
     profile: str | None = field(
         default=None, metadata=_spec(Name(), "profile of the cloud's shared configuration files", _s3("AWS_PROFILE"))
     )
+    project: str | None = field(
+        default=None,
+        metadata=_spec(
+            Name(),
+            "Google Cloud project whose buckets are listed, and that new ones belong to",
+            _gs("GOOGLE_CLOUD_PROJECT"),
+            _gs("GCLOUD_PROJECT"),
+        ),
+    )
     anonymous: bool = field(default=False, metadata=_spec(Flag(), "send requests unsigned, for public data", _s3("AWS_NO_SIGN_REQUEST")))
     credentials: Any = field(
         default=None,
         hash=False,
         metadata=_spec(SecretSource(), "credentials, or a function that gives them; else searched as the cloud's own tools do"),
+    )
+    account: str | None = field(
+        default=None,
+        metadata=_spec(
+            Name(),
+            "storage account of az:// URIs that name none; else the connection string's or the endpoint's",
+            _az("AZURE_STORAGE_ACCOUNT"),
+            _az("AZURE_STORAGE_ACCOUNT_NAME"),
+        ),
+    )
+    az_style: str = field(
+        default="auto",
+        metadata=_spec(
+            Choice("auto", "account"), "whether az:// URIs begin with the account: only where that is the option's (auto), or always"
+        ),
     )
     addressing: str = field(
         default="auto", metadata=_spec(Choice("auto", "path", "virtual"), "bucket in the path or in the host name of a request")
@@ -217,7 +258,7 @@ def portable(arguments: Mapping[str, object]) -> dict[str, object]:
     """
     refuse_unknown(arguments, "argument")
     for name, value in arguments.items():
-        if value is not None and HIDDEN in SPECS[name].kind.show(interpret(name, value)):
+        if value is not None and not SPECS[name].kind.may_be_pickled(interpret(name, value)):
             advice = ", name a profile, or give a function that can be imported by name" if name == "credentials" else ""
             raise CredentialsError(
                 f"{name} holds a secret, which is not pickled",

@@ -143,6 +143,7 @@ def _from_sdks(environ: Mapping[str, str], scheme: str | None) -> _Layer:
         for variable in spec.variables:
             text = environ.get(variable.name) if scheme in (None, variable.scheme) or variable.scheme is None else None
             if text:
+                text = text if "://" in text else f"{variable.assumed}{text}"
                 layer[name] = _Given(variable.words.get(text.lower(), text), Origin("environment", variable.name))
                 break
     return layer

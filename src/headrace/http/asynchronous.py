@@ -7,9 +7,10 @@ import contextlib
 import functools
 import math
 import socket
+import ssl
 from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from headrace.errors import ConnectionFailed, HeadraceError
 from headrace.http.codec import Reply, scratch
@@ -24,8 +25,19 @@ from headrace.http.tls import client_context
 __all__ = ["AsyncTransport", "cancel_all", "run_async", "wait_undisturbed"]
 
 T = TypeVar("T")
+P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 _FINISHING = "headrace-finish"
+
+
+class _Swept(Protocol):
+    """A connection with exchanges under way."""
+
+    def sweep(self, stall_timeout: float) -> None:
+        """Called `SWEEPS_PER_STALL` times in each stall timeout: fail what does not move."""
+
+    def close(self) -> None:
+        """Close at once."""
 
 
 class AsyncTransport:
@@ -36,7 +48,7 @@ class AsyncTransport:
         self._loop = asyncio.get_running_loop()
         self._pool: Pool[AsyncConnection] = Pool(settings.max_connections)
         self._waiters: defaultdict[Origin, deque[asyncio.Future[None]]] = defaultdict(deque)
-        self._busy: set[AsyncConnection] = set()
+        self._busy: set[_Swept] = set()
         self._sweeper: asyncio.TimerHandle | None = None
         self._closer: AsyncGenerator[None, None] | None = None
 
@@ -137,9 +149,17 @@ class AsyncTransport:
                 return
 
     async def _connect(self, origin: Origin) -> AsyncConnection:
-        settings, loop = self.settings, self._loop
+        settings = self.settings
         proxy = choose_proxy(origin, settings.proxy)
         context = client_context(settings.ca_bundle, verify=settings.verify_tls) if origin.scheme == "https" else None
+        connection = await self._establish(origin, proxy, context, AsyncConnection)
+        if proxy and not context:
+            connection.prefix = str(origin)
+            connection.proxy_headers = {"proxy-authorization": proxy.authorization} if proxy.authorization else {}
+        return connection
+
+    async def _establish(self, origin: Origin, proxy: Proxy | None, context: ssl.SSLContext | None, protocol: Callable[[], P]) -> P:
+        settings, loop = self.settings, self._loop
         host, port = (proxy.host, proxy.port) if proxy else (origin.host, origin.port)
         try:
             sock = await _open_socket(loop, host, port, settings.connect_timeout)
@@ -148,7 +168,7 @@ class AsyncTransport:
                     if proxy and context:
                         await _open_tunnel(loop, sock, origin, proxy)
                     server_hostname = origin.host if context else None
-                    _, connection = await loop.create_connection(AsyncConnection, sock=sock, ssl=context, server_hostname=server_hostname)
+                    _, connection = await loop.create_connection(protocol, sock=sock, ssl=context, server_hostname=server_hostname)
                 except BaseException:
                     sock.close()
                     raise
@@ -156,9 +176,6 @@ class AsyncTransport:
             raise
         except (OSError, UnicodeError) as error:
             raise connect_error(error, origin, proxy, settings) from error
-        if proxy and not context:
-            connection.prefix = str(origin)
-            connection.proxy_headers = {"proxy-authorization": proxy.authorization} if proxy.authorization else {}
         return connection
 
     def _schedule_sweep(self) -> None:

@@ -94,7 +94,7 @@ class Connection:
             Exception: what ``send.place`` raised.
         """
         request = send.request
-        reply = send.reply = Reply(request.method, self._scratch, send.place, send.limit)
+        reply = send.reply = Reply(request.method, self._scratch, send.place, send.limit, send.excerpt)
         all_sent = self._send(request, reply)
         while not reply.complete:
             self._receive_some(reply)
@@ -395,7 +395,8 @@ class BlockingTransport:
                     raise Cancelled
                 freed = self._freed.setdefault(origin, threading.Condition(self._lock))
                 try:
-                    freed.wait(None if lane is None else _STOP_CHECK_SECONDS)
+                    # Not without end: a signal that comes just before a wait begins does not end it.
+                    freed.wait(_STOP_CHECK_SECONDS)
                 except BaseException:
                     # It may have been this thread that was woken for a free connection.
                     freed.notify()

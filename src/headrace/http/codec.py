@@ -14,7 +14,7 @@ from typing import TypeAlias
 from headrace import memory
 from headrace.errors import ConnectionFailed, ProtocolError
 
-__all__ = ["HEAD_LIMIT", "METADATA_LIMIT", "Placement", "Reply", "scratch"]
+__all__ = ["HEAD_LIMIT", "METADATA_LIMIT", "Excerpt", "Placement", "Reply", "add_header", "scratch"]
 
 HEAD_LIMIT = 64 << 10
 """Bytes that the status line and headers of a reply may have."""
@@ -50,12 +50,18 @@ _REPEATED = frozenset(
         "x-amz-checksum-type",
         "x-amz-server-side-encryption",
         "x-amz-storage-class",
+        "x-ms-access-tier",
+        "x-ms-blob-type",
+        "x-ms-lease-state",
+        "x-ms-lease-status",
+        "x-ms-server-encrypted",
+        "x-ms-version",
     }
 )
 _headers: dict[str, tuple[str, str]] = {}
 _status_lines: dict[str, tuple[int, int]] = {}
 
-_HEAD, _FIXED, _CHUNKED, _UNTIL_CLOSE, _COMPLETE = range(5)
+_HEAD, _FIXED, _CHUNKED, _UNTIL_CLOSE, _DROPPING, _COMPLETE = range(6)
 
 # What `_chunk` holds when it is not the number of bytes left of a chunk; 0 means that its closing line break is due.
 # In the trailer it goes down from _TRAILER by the bytes that have come.
@@ -63,6 +69,9 @@ _SIZE_LINE, _TRAILER = -1, -2
 
 Placement: TypeAlias = "Callable[[Reply], memoryview]"
 """Gives the memory, of exactly ``reply.length`` bytes (flat, format ``B``), for the body of a successful reply."""
+
+Excerpt: TypeAlias = "tuple[int, int | None]"
+"""What is wanted of a body that comes whole (status 200): so many bytes from this one, or (None) all from it."""
 
 
 def scratch() -> memoryview:
@@ -78,11 +87,14 @@ class Reply:
         memory_for_head: see `scratch`.
         place: see `Placement`; without it a body gets fresh memory.
         limit: bytes that a successful body may have whose length the head does not tell; by default `METADATA_LIMIT`.
+        excerpt: what is wanted of a whole body. What comes before is dropped as it arrives; what would come after is not waited for, at
+            the cost of the connection. ``length``, ``body`` and ``received`` are then those of the excerpt.
 
     Attributes:
         status: the status code; 0 until the head is complete.
         headers: lower-case names; the values of a repeated header are joined by ``", "``.
         length: bytes of the body, or -1 while unknown.
+        total: bytes of the whole body, of which ``body`` may be an excerpt; -1 while, or for good if, it is unknown.
         body: writable memory of the body; complete only when the exchange succeeded.
         received: bytes of the body that are in place.
         interim: how many 1xx replies came before.
@@ -91,12 +103,14 @@ class Reply:
 
     __slots__ = (
         "_chunk",
+        "_excerpt",
         "_filled",
         "_grown",
         "_limit",
         "_method",
         "_place",
         "_scratch",
+        "_skip",
         "_state",
         "body",
         "headers",
@@ -105,20 +119,30 @@ class Reply:
         "received",
         "reusable",
         "status",
+        "total",
     )
 
-    def __init__(self, method: str, memory_for_head: memoryview, place: Placement | None = None, limit: int | None = None) -> None:
+    def __init__(
+        self,
+        method: str,
+        memory_for_head: memoryview,
+        place: Placement | None = None,
+        limit: int | None = None,
+        excerpt: Excerpt | None = None,
+    ) -> None:
         self._method = method
         self._limit = METADATA_LIMIT if limit is None else limit
         self._scratch = memory_for_head
         self._place = place
+        self._excerpt = excerpt
+        self._skip = 0
         self._state = _HEAD
         self._filled = 0
         self._grown: bytearray | None = None
         self._chunk = _SIZE_LINE
         self.status = 0
         self.headers: dict[str, str] = {}
-        self.length = -1
+        self.length = self.total = -1
         self.body = _EMPTY
         self.received = 0
         self.interim = 0
@@ -139,10 +163,17 @@ class Reply:
         """Whether `buffer` ends just where the reply ends, so that waiting for all of it cannot wait for too much."""
         return self._state == _FIXED
 
+    @property
+    def dropping(self) -> bool:
+        """Whether the next bytes come before those that are wanted."""
+        return self._state == _DROPPING
+
     def buffer(self) -> memoryview:
         """Where the next bytes from the connection belong. Never empty while the reply is incomplete."""
         if self._state == _FIXED:
             return self.body[self.received :]
+        if self._state == _DROPPING:
+            return self._scratch[: self._skip]
         return self._scratch[self._filled :]
 
     def advance(self, count: int) -> bool:
@@ -165,6 +196,10 @@ class Reply:
             self._read_chunks()
         elif self._state == _UNTIL_CLOSE:
             self._grow(self._scratch[:count])
+        elif self._state == _DROPPING:
+            self._skip -= count
+            if self._skip == 0:
+                self._state = _FIXED
         return self._state == _COMPLETE
 
     def end(self) -> None:
@@ -198,18 +233,23 @@ class Reply:
             if "transfer-encoding" in headers:
                 # RFC 9112, section 6.1, forbids it; a reader that minds it would look for a body here.
                 raise ProtocolError("an interim reply with a transfer encoding", status=status)
-            self.interim += 1
-            if self.interim > _INTERIM_LIMIT:
-                raise ProtocolError(f"the server sent more than {_INTERIM_LIMIT} interim replies")
+            self._count_interim()
             self._keep_from(start)
             searched = 0
         if self._filled >= HEAD_LIMIT:
             raise ProtocolError(f"the reply's head is longer than {HEAD_LIMIT} bytes")
 
+    def _count_interim(self) -> None:
+        self.interim += 1
+        if self.interim > _INTERIM_LIMIT:
+            raise ProtocolError(f"the server sent more than {_INTERIM_LIMIT} interim replies")
+
     def _begin_body(self, start: int, minor: int) -> None:
         headers = self.headers
         connection = headers.get("connection")
         self.reusable = minor == 1 and (connection is None or "close" not in connection.lower())
+        if self._excerpt is not None and self.status != 200:
+            self._excerpt = None
         if chunked := "transfer-encoding" in headers:
             self._check_transfer_encoding()
         if self._method == "HEAD" or self.status in (204, 304) or (self._method == "CONNECT" and self.status < 300):
@@ -221,9 +261,10 @@ class Reply:
         else:
             self.reusable = False
             self._state, surplus = _UNTIL_CLOSE, self._filled - start
-            self._grown = bytearray()
+            self._begin_to_grow()
             self._filled = 0
-            self._grow(self._scratch[start : start + surplus])
+            if self._state == _UNTIL_CLOSE:
+                self._grow(self._scratch[start : start + surplus])
 
     def _check_transfer_encoding(self) -> None:
         if "content-length" in self.headers:
@@ -240,7 +281,11 @@ class Reply:
         if here > length:
             self.reusable = False
             here = length
-        self.length = length
+        self.length = self.total = length
+        if self._excerpt is not None:
+            dropped = self._cut_out(*self._excerpt, here)
+            length = self.length
+            start, here = start + dropped, min(here - dropped, length)
         if self._place is not None and self.status < 300:
             self.body = self._placed(self._place)
         elif length > METADATA_LIMIT:
@@ -253,7 +298,17 @@ class Reply:
             self.body = memory.fresh(length)
         self.body[:here] = self._scratch[start : start + here]
         self.received = here
-        self._state = _COMPLETE if here == length else _FIXED
+        self._state = _COMPLETE if here == length else _DROPPING if self._skip else _FIXED
+
+    def _cut_out(self, first: int, count: int | None, here: int) -> int:
+        """Let the length be that of the excerpt; tell how many of the bytes that are ``here`` come before it."""
+        first = min(first, self.total)
+        self.length = self.total - first if count is None else min(count, self.total - first)
+        if first + self.length < self.total or (not self.length and here < self.total):
+            self.reusable = False
+        dropped = min(first, here)
+        self._skip = first - dropped if self.length else 0
+        return dropped
 
     def _placed(self, place: Placement) -> memoryview:
         # Used once and let go of: what it refers to may well refer to this reply.
@@ -265,10 +320,17 @@ class Reply:
         return body
 
     def _begin_chunks(self, start: int) -> None:
-        self._grown = bytearray()
         self._state = _CHUNKED
+        self._begin_to_grow()
         self._keep_from(start)
         self._read_chunks()
+
+    def _begin_to_grow(self) -> None:
+        self._grown = bytearray()
+        if self._excerpt is not None:
+            self._skip = self._excerpt[0]
+            if self._excerpt[1] == 0:
+                self._finish_excerpt()
 
     def _read_chunks(self) -> None:
         """Decode what has arrived of a chunked body (RFC 9112, section 7.1); it is copied once more than a fixed one."""
@@ -281,7 +343,7 @@ class Reply:
                 self._grow(self._scratch[position : position + piece])
                 position += piece
                 self._chunk -= piece
-                if self._chunk:
+                if self._chunk or self._state != _CHUNKED:
                     break
             end = data.find(b"\r\n", position, self._filled)
             if end < 0:
@@ -317,13 +379,33 @@ class Reply:
 
     def _grow(self, piece: memoryview) -> None:
         assert self._grown is not None
+        if self._skip:
+            dropped = min(self._skip, len(piece))
+            self._skip -= dropped
+            piece = piece[dropped:]
+        most = self._excerpt[1] if self._excerpt is not None else None
+        if most is not None:
+            piece = piece[: most - len(self._grown)]
         limit = self._limit if self.status < 300 else _ERROR_BODY_LIMIT
         if len(self._grown) + len(piece) > limit:
             raise ProtocolError(f"a reply of more than {limit} bytes where so many make no sense", status=self.status)
         self._grown += piece
         self.received = len(self._grown)
+        if self.received == most:
+            self._finish_excerpt()
+
+    def _finish_excerpt(self) -> None:
+        """All that is wanted is there: what follows is not waited for."""
+        self.reusable = False
+        self._complete_grown()
 
     def _finish_grown(self) -> None:
+        """The body has ended by itself, so that its length is known."""
+        assert self._grown is not None
+        self.total = len(self._grown) + (self._excerpt[0] - self._skip if self._excerpt is not None else 0)
+        self._complete_grown()
+
+    def _complete_grown(self) -> None:
         assert self._grown is not None
         grown, self._grown = self._grown, None
         self.length = self.received = len(grown)
@@ -339,7 +421,7 @@ class Reply:
         contradicts = self.status == 204 and ("transfer-encoding" in self.headers or self.headers.get("content-length", "0") != "0")
         if self._filled > start or contradicts:
             self.reusable = False
-        self.length = 0
+        self.length = self.total = 0
         self._state = _COMPLETE
 
     def _keep_from(self, start: int) -> None:
@@ -369,6 +451,23 @@ def parse_head(text: str) -> tuple[int, dict[str, str], int]:
     return status, headers, minor
 
 
+def add_header(headers: dict[str, str], name: str, value: str) -> None:
+    """Add a header that did not come as a line, by the same rules. ``name`` is in lower case.
+
+    Raises:
+        ProtocolError: not valid, or a second, different length.
+    """
+    if _NAME.fullmatch(name) is None or _CONTROL.search(value):
+        raise ProtocolError(f"not a header: {name[:40]!r}")
+    _check_length(name, value)
+    headers[name] = value if name not in headers else _combined(name, headers[name], value)
+
+
+def _check_length(name: str, value: str) -> None:
+    if name == "content-length" and _LENGTH.fullmatch(value) is None:
+        raise ProtocolError(f"content-length {value[:40]!r} is not a number of bytes")
+
+
 def _combined(name: str, before: str, value: str) -> str:
     if name == "transfer-encoding" or (name == "content-length" and before != value):
         raise ProtocolError(f"two {name} headers")
@@ -390,8 +489,7 @@ def _parse_header(line: str) -> tuple[str, str]:
     if not colon or _NAME.fullmatch(spelled) is None or _CONTROL.search(value):
         raise ProtocolError(f"not a header: {spelled[:40]!r}")
     header = spelled.lower(), value.strip(" \t")
-    if header[0] == "content-length" and _LENGTH.fullmatch(header[1]) is None:
-        raise ProtocolError(f"content-length {header[1][:40]!r} is not a number of bytes")
+    _check_length(*header)
     if header[0] in _REPEATED and len(line) <= _MEMO_LENGTH:
         if len(_headers) >= _MEMO_LIMIT:
             _headers.clear()

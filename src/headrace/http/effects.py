@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterable
 from operator import length_hint
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from headrace.http.codec import Placement, Reply
+from headrace.http.codec import Excerpt, Placement, Reply
 from headrace.http.messages import Request
 
 __all__ = [
@@ -50,18 +50,20 @@ class Send:
         place: gives the memory for the body of a successful reply, once its head is known; without it the body gets
             fresh memory, of at most `codec.METADATA_LIMIT` bytes.
         limit: bytes that the body may have if its length is not told before it comes; by default as many.
+        excerpt: what is wanted of the body of a server that sends all of it, whatever range is asked for; see `Reply`.
 
     Attributes:
         reply: what has arrived so far. After a failure it tells how many bytes of the body are in place.
         endpoint: which of several endpoints the request is for; None where there is only one. Drivers do not look at it.
     """
 
-    __slots__ = ("endpoint", "limit", "place", "reply", "request")
+    __slots__ = ("endpoint", "excerpt", "limit", "place", "reply", "request")
 
-    def __init__(self, request: Request, place: Placement | None = None, limit: int | None = None) -> None:
+    def __init__(self, request: Request, place: Placement | None = None, limit: int | None = None, excerpt: Excerpt | None = None) -> None:
         self.request = request
         self.place = place
         self.limit = limit
+        self.excerpt = excerpt
         self.reply: Reply | None = None
         self.endpoint: Any = None
 

@@ -203,7 +203,7 @@ class AsyncConnection(asyncio.BufferedProtocol):
         self.transport.write(b"".join([head, *request.body]) if request.body else head)  # type: ignore[list-item]
 
     def _expect(self, send: Send, done: Completion) -> None:
-        self._reply = send.reply = Reply(send.request.method, self._scratch, send.place, send.limit)
+        self._reply = send.reply = Reply(send.request.method, self._scratch, send.place, send.limit, send.excerpt)
         self._done = done
         self.moved, self.quiet_sweeps = True, 0
 

@@ -20,10 +20,16 @@ T = TypeVar("T")
 
 
 class LoopThread:
-    """Starts its thread when it is first used, and again in a child after a fork. The thread never keeps a program alive."""
+    """Starts its thread when it is first used, and again in a child after a fork. The thread never keeps a program alive.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        settings: how connections are made.
+        kind: the transport that performs exchanges on the loop.
+    """
+
+    def __init__(self, settings: Settings, kind: type[AsyncTransport] = AsyncTransport) -> None:
         self._settings = settings
+        self._kind = kind
         self._forget()
         _loop_threads.add(self)
 
@@ -65,7 +71,7 @@ class LoopThread:
     def _run(self, ready: Future[None]) -> None:
         async def main() -> None:
             self._loop = asyncio.get_running_loop()
-            self._transport = transport = AsyncTransport(self._settings)
+            self._transport = transport = self._kind(self._settings)
             self._ended = ended = asyncio.Event()
             ready.set_result(None)
             # By then the attributes may be those of the next loop.

@@ -15,13 +15,14 @@ _log = logging.getLogger("headrace")
 
 
 @functools.lru_cache(maxsize=32)
-def client_context(ca_bundle: str | None, *, verify: bool) -> ssl.SSLContext:
+def client_context(ca_bundle: str | None, *, verify: bool, protocols: tuple[str, ...] = ("http/1.1",)) -> ssl.SSLContext:
     """The context for outgoing connections; one for each combination, since loading certificates takes milliseconds.
 
     Args:
         ca_bundle: a PEM file, or a directory of hashed certificates, to trust instead of the system's. The system's follow
             ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``.
         verify: check the chain and the host name.
+        protocols: what the server may choose from (ALPN, RFC 7301), the preferred one first.
 
     Raises:
         InvalidOption: the bundle cannot be read.
@@ -33,7 +34,7 @@ def client_context(ca_bundle: str | None, *, verify: bool) -> ssl.SSLContext:
         context.verify_mode = ssl.CERT_NONE
     # Whatever the system's configuration of OpenSSL allows.
     context.minimum_version = max(context.minimum_version, ssl.TLSVersion.TLSv1_2)
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols(list(protocols))
     return context
 
 

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from headrace.backends.protocol import Backend
-from headrace.config import Options, Resolved, merge
-from headrace.endpoints import Endpoints
-from headrace.errors import InvalidURI
+from headrace.config import Resolved
+from headrace.stores.making import make_backend, make_endpoints, require_known
 from headrace.stores.retry import RetryPolicy
 from headrace.stores.store import Store
 from headrace.uri import Location
 
-__all__ = ["SCHEMES", "Stores"]
-
-SCHEMES = ("s3", "file", "direct", "memory")
-_WITH_ENDPOINTS = frozenset({"s3"})
+__all__ = ["Stores"]
 
 
 class Stores:
@@ -34,48 +29,15 @@ class Stores:
 
         Raises:
             InvalidURI: no backend knows the scheme.
+            MissingDependency: fsspec may know it, but is not installed, or lacks what that scheme needs.
             InvalidOption: an option does not suit the backend.
         """
         return self._stores.get(location.scheme) or self._open(location)
 
     def _open(self, location: Location) -> Store:
-        if location.scheme not in SCHEMES:
-            raise InvalidURI(f"unknown scheme {location.scheme!r}", uri=location.uri, hint=f"Known are {', '.join(SCHEMES)}.")
+        require_known(location)
         resolved = self._options_for(location.scheme)
-        endpoints = _make_endpoints(resolved.options) if location.scheme in _WITH_ENDPOINTS else None
+        endpoints = make_endpoints(location.scheme, resolved.options)
         policy = RetryPolicy(max_attempts=resolved.options.max_attempts, endpoints=endpoints)
         # Without a lock, which a fork could leave held for ever: of two stores made at once, one is dropped unused.
-        return self._stores.setdefault(location.scheme, Store(_make_backend(location.scheme, resolved, endpoints), policy))
-
-
-def _make_endpoints(options: Options) -> Endpoints | None:
-    return Endpoints(options.endpoints, options.endpoint_strategy) if options.endpoints else None
-
-
-def _make_backend(scheme: str, resolved: Resolved, endpoints: Endpoints | None) -> Backend:
-    if scheme == "s3":
-        return _make_s3(resolved, endpoints)
-    if scheme == "file":
-        from headrace.backends.file import FileBackend
-
-        return FileBackend(fsync=resolved.options.fsync)
-    if scheme == "direct":
-        from headrace.backends.direct import DirectBackend
-
-        return DirectBackend(fsync=resolved.options.fsync)
-    from headrace.backends.memory import MemoryBackend
-
-    return MemoryBackend()
-
-
-def _make_s3(resolved: Resolved, endpoints: Endpoints | None) -> Backend:
-    from headrace.auth import aws
-    from headrace.backends.s3 import S3Backend
-
-    options = resolved.options
-    # A profile that the user names wins over keys in the environment; one that AWS_PROFILE names does not.
-    profile = None if "AWS_PROFILE" in str(resolved.origins["profile"]) else options.profile
-    if options.region is None and not options.anonymous and options.endpoint_url is None and endpoints is None:
-        options = merge(options, region=aws.region_from_profile(options.profile))
-    source = None if options.anonymous else aws.chain(credentials=options.credentials, profile=profile)
-    return S3Backend(options, source, endpoints)
+        return self._stores.setdefault(location.scheme, Store(make_backend(location.scheme, resolved, endpoints), policy))

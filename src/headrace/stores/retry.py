@@ -43,7 +43,9 @@ _TRANSIENT: Mapping[type[HeadraceError], bool] = {
 """The classes of errors that time may heal. Of a `ServiceError` it depends on the status and code."""
 
 _TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504, 509})
-_TRANSIENT_CODES = frozenset({"InternalError", "RequestTimeout", "OperationAborted", "ConditionalRequestConflict", "SlowDown"})
+_TRANSIENT_CODES = frozenset(
+    {"InternalError", "RequestTimeout", "OperationAborted", "ConditionalRequestConflict", "SlowDown", "ContainerBeingDeleted"}
+)
 _LASTING_CODES = frozenset({"certificate", "tls", "resolve", "NoSpace"})
 
 
@@ -129,6 +131,9 @@ class Attempts:
         Raises:
             HeadraceError: ``error`` itself, with its context filled in, if there is to be no other try.
         """
+        if error.elapsed is not None:
+            # A step of this act was tried by itself, and given up.
+            raise error
         now = time.monotonic()
         self._total += 1
         if progressed:
@@ -136,7 +141,7 @@ class Attempts:
         self._without_progress += 1
         error.attempts, error.elapsed = self._total, now - self._begun
         error.with_context(uri=self._location.uri, operation=self._operation)
-        may_have_happened = isinstance(error, (ConnectionFailed, Stalled)) and error.code not in ("refused", "connect")
+        may_have_happened = isinstance(error, (ConnectionFailed, Stalled, ProtocolError)) and error.code not in ("refused", "connect")
         if may_have_happened and not self._repeatable:
             error.hint = error.hint or "It is not known whether the write took place: look before trying again."
             raise error

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeVar
 
 from headrace.backends.protocol import Backend, Body, Fetched, Landing, Page, Part, Upload, UploadInfo, WriteOptions
 from headrace.endpoints import Route
@@ -15,6 +16,8 @@ from headrace.stores.retry import Attempts, RetryPolicy, retrying
 from headrace.uri import Location
 
 __all__ = ["Store"]
+
+T = TypeVar("T")
 
 
 class Store:
@@ -29,6 +32,11 @@ class Store:
         self.max_part_size = backend.max_part_size
         self.max_parts = backend.max_parts
         self.delete_batch_size = backend.delete_batch_size
+        self._interpret: Callable[[Location], Location] | None = getattr(backend, "interpret", None)
+
+    def interpret(self, location: Location) -> Location:
+        """A location as this service's options say that its URI is meant; most have nothing to say."""
+        return location if self._interpret is None else self._interpret(location)
 
     def get(
         self, location: Location, landing: Landing, *, start: int | None = None, length: int | None = None, if_match: str | None = None
@@ -57,7 +65,19 @@ class Store:
 
     def delete(self, location: Location) -> Operation[None]:
         """Delete an object."""
-        return retrying(lambda: self.backend.delete(location), self.policy, location, "delete")
+        tries = 0
+
+        def attempt() -> Operation[None]:
+            nonlocal tries
+            tries += 1
+            try:
+                yield from self.backend.delete(location)
+            except NotFound as error:
+                # It was there, as far as anybody knows, until an earlier try whose reply was lost.
+                if tries == 1 or error.code in ("NoSuchBucket", "ContainerNotFound"):
+                    raise
+
+        return retrying(attempt, self.policy, location, "delete")
 
     def delete_batch(self, locations: Sequence[Location]) -> Operation[Sequence[HeadraceError | None]]:
         """Delete objects of one container."""
@@ -79,8 +99,11 @@ class Store:
 
     def copy(self, source: Location, destination: Location, options: WriteOptions) -> Operation[ObjectInfo]:
         """Copy within the service."""
-        attempt = partial(self.backend.copy, source, destination, options)
+        attempt = partial(self.backend.copy, source, destination, options, again=partial(self._again, source))
         return retrying(attempt, self.policy, source, "copy", repeatable=not options.conditional)
+
+    def _again(self, source: Location, step: Callable[[], Operation[T]]) -> Operation[T]:
+        return retrying(step, self.policy, source, "copy")
 
     def start_upload(self, location: Location, options: WriteOptions) -> Operation[Upload]:
         """Begin a write in parts. If a reply is lost, an upload without parts may be left behind."""

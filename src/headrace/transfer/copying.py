@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from headrace.backends.protocol import Allocate, Fetched, Landing, Part, Upload, WriteOptions, allocate_fresh
-from headrace.errors import ObjectChanged
+from headrace.errors import NotSupported, ObjectChanged
 from headrace.http.effects import Call, Operation, Parallel, with_undo
 from headrace.http.messages import FileRange
 from headrace.models import ObjectInfo
 from headrace.stores.store import Store
+from headrace.transfer.reading import require_same_version
 from headrace.transfer.session import Session
+from headrace.transfer.spooling import spooled
 from headrace.transfer.writing import part_size_for, publish, store_body
 from headrace.uri import URI, Location
 
@@ -34,7 +36,7 @@ def copy(
         session: has the stores.
         source: what to copy.
         destination: its new name.
-        expected_size: bytes, as a listing says: a small object is then read without asking for its size before.
+        expected_size: bytes, as a listing says: a small object is then read without asking for its size before; -1 if it is not known.
         moved: is told of each part of an object that is copied in parts; what it was not told of when the copy is done has arrived too.
     """
     from_store, from_location = session.locate_object(source)
@@ -45,8 +47,10 @@ def copy(
         return (yield from _send_file(session, from_store, from_location, to_store, to_location, moved))
     threshold = session.write_plan.threshold
     info: ObjectInfo | None = None
-    if expected_size is None or expected_size >= threshold:
+    if expected_size is None or not 0 <= expected_size < threshold:
         info = yield from from_store.head(from_location)
+        if info.whole_only:
+            return (yield from _send_whole(session, from_store, from_location, to_store, to_location, moved))
         if info.size >= threshold:
             options = _kept(info, to_store)
             return (yield from _stream(session, from_store, from_location, to_store, to_location, info, options, moved))
@@ -59,6 +63,9 @@ def move(
     session: Session, source: URI, destination: URI, *, expected_size: int | None = None, moved: Moved | None = None
 ) -> Operation[ObjectInfo]:
     """Copy, then delete the source; if the copy fails, the source is untouched."""
+    scheme = session.locate_object(source)[1].scheme
+    if scheme in ("http", "https"):
+        raise NotSupported("what is on the web can be copied, not moved", uri=str(source), operation="move")
     info = yield from copy(session, source, destination, expected_size=expected_size, moved=moved)
     store, location = session.locate_object(source)
     _, new_location = session.locate_object(destination)
@@ -97,7 +104,7 @@ def _of_less_than(limit: int) -> Allocate:
 
 
 def _kept(info: ObjectInfo, to_store: Store) -> WriteOptions:
-    if to_store.scheme in ("file", "direct"):
+    if not to_store.uses_http and to_store.scheme != "memory":
         return WriteOptions()
     return WriteOptions(content_type=info.content_type, metadata=dict(info.metadata))
 
@@ -119,6 +126,15 @@ def _send_file(
     return result
 
 
+def _send_whole(
+    session: Session, from_store: Store, source: Location, to_store: Store, destination: Location, moved: Moved | None
+) -> Operation[ObjectInfo]:
+    """Copy what its server sends only whole, by way of a temporary file: it comes once, however many parts it goes in."""
+    fetched: Fetched = yield from from_store.get(source, Landing(spooled))
+    options = _kept(fetched.info, to_store)
+    return (yield from store_body(to_store, destination, fetched.data, options, session.write_plan, moved))
+
+
 def _stream(
     session: Session,
     from_store: Store,
@@ -135,6 +151,8 @@ def _stream(
     def part(upload: Upload, number: int, start: int) -> Operation[Part]:
         length = min(part_size, info.size - start)
         fetched: Fetched = yield from from_store.get(source, Landing(), start=start, length=length, if_match=info.etag)
+        if info.etag is None:
+            require_same_version(fetched.info, info)
         written: Part = yield from to_store.put_part(upload, number, start, [fetched.data])
         if moved is not None:
             moved(length)

@@ -11,7 +11,7 @@ from headrace.models import ObjectInfo
 from headrace.stores.store import Store
 from headrace.transfer.listing import Lister
 from headrace.transfer.session import Session
-from headrace.uri import URI, Location, parse
+from headrace.uri import URI, Location
 
 __all__ = ["delete", "delete_all"]
 
@@ -48,10 +48,11 @@ def _as_directory(location: Location, recursive: bool | str) -> Location:  # noq
 def _delete_below(store: Store, prefix: Location, pattern: str | None) -> Operation[int]:
     # A link is deleted itself: what it leads to was not named, and may be anywhere.
     lister = Lister(store, prefix, pattern=pattern, follow_links=False)
+    before_key = len(prefix.at("").uri)
     deleted = 0
     while not lister.exhausted:
         entries = yield from lister.next_page()
-        locations = [parse(entry.uri) for entry in entries if isinstance(entry, ObjectInfo)]
+        locations = [prefix.at(entry.uri[before_key:]) for entry in entries if isinstance(entry, ObjectInfo)]
         deleted += yield from _delete_batches(store, locations)
     if pattern is None:
         yield from store.delete_empty_directories(prefix)
@@ -81,8 +82,8 @@ def _by_container(session: Session, uris: Iterable[URI]) -> Iterator[tuple[Store
     """Groups of one container each, drawn a few thousand at a time."""
     source = iter(uris)
     while some := list(islice(source, 4000)):
-        groups: dict[tuple[str, str], tuple[Store, list[Location]]] = {}
+        groups: dict[tuple[str, str, str], tuple[Store, list[Location]]] = {}
         for uri in some:
             store, location = session.locate_object(uri)
-            groups.setdefault((location.scheme, location.container), (store, []))[1].append(location)
+            groups.setdefault((location.scheme, location.account, location.container), (store, []))[1].append(location)
         yield from groups.values()

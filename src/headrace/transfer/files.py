@@ -14,17 +14,18 @@ from concurrent.futures import CancelledError, Future
 from typing import Any, TypeVar
 
 from headrace import memory
-from headrace.backends.protocol import Fetched, Part, Upload, WriteOptions
+from headrace.backends.protocol import Fetched, Landing, Part, Upload, WriteOptions
 from headrace.errors import HeadraceError, InvalidOption, NotSupported, ObjectChanged
 from headrace.http.blocking import Lane
 from headrace.http.effects import FINISH_SECONDS, Finish, Operation
 from headrace.models import ObjectInfo
-from headrace.transfer.reading import fetch
+from headrace.transfer.reading import fetch, require_same_version
 from headrace.transfer.session import Session
+from headrace.transfer.spooling import spooled
 from headrace.transfer.writing import part_size_for, publish
 from headrace.uri import URI
 
-__all__ = ["DEFAULT_BLOCK_SIZE", "ObjectReader", "ObjectWriter", "open_file"]
+__all__ = ["DEFAULT_BLOCK_SIZE", "ObjectReader", "ObjectWriter", "TextWriter", "open_file"]
 
 T = TypeVar("T")
 
@@ -44,7 +45,7 @@ def open_file(
         return io.BufferedReader(ObjectReader(session, uri, block_size, info), _LINE_BUFFER)
     if mode in ("wb", "xb"):
         return ObjectWriter(session, uri, WriteOptions(create_only=mode == "xb"))
-    raise InvalidOption(f"mode {mode!r} is not one of 'rb', 'wb', 'xb'", hint="Wrap the file in io.TextIOWrapper for text.")
+    raise InvalidOption(f"mode {mode!r} is not one of 'rb', 'wb', 'xb'", hint="For text use headrace.Path(uri).open(mode).")
 
 
 def _start(session: Session, operation: Operation[Any]) -> Future[Any]:
@@ -55,7 +56,8 @@ def _start(session: Session, operation: Operation[Any]) -> Future[Any]:
 class ObjectReader(io.RawIOBase):
     """Reads an object by ranges, with one block read ahead when it is read in sequence.
 
-    All reads come from the version that was there when the file was opened; if it is replaced, they raise `ObjectChanged`.
+    All reads come from the version that was there when the file was opened; if it is replaced, they raise `ObjectChanged`. What a
+    server sends only whole is received before the first byte is read, into a temporary file if it is large.
 
     Args:
         session: performs the requests.
@@ -99,6 +101,9 @@ class ObjectReader(io.RawIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move to a byte; nothing is requested before the next read."""
         self._check_open()
+        if whence == io.SEEK_END:
+            with self._lock:
+                self._receive_what_comes_whole()
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.info.size}.get(whence)
         if base is None:
             raise ValueError(f"whence must be 0, 1 or 2, not {whence}")
@@ -117,6 +122,7 @@ class ObjectReader(io.RawIOBase):
         self._check_open()
         target = memory.destination(buffer)
         with self._lock:
+            self._receive_what_comes_whole()
             wanted = min(len(target), self.info.size - self._position)
             if wanted <= 0:
                 return 0
@@ -131,6 +137,8 @@ class ObjectReader(io.RawIOBase):
 
     def readall(self) -> bytes:
         """The rest of the object."""
+        with self._lock:
+            self._receive_what_comes_whole()
         rest = memoryview(bytearray(max(0, self.info.size - self._position)))
         filled = 0
         while filled < len(rest) and (count := self.readinto(rest[filled:])):
@@ -140,6 +148,11 @@ class ObjectReader(io.RawIOBase):
     def _check_open(self) -> None:
         if self.closed:
             raise ValueError("the file is closed")
+
+    def _receive_what_comes_whole(self) -> None:
+        """What its server sends in no other way becomes the one block, and is then what this file is, size and all."""
+        if self.info.whole_only:
+            self._block, self.info, self._block_start = self._session.run(self._store.get(self._location, Landing(spooled)), self._lane)
 
     def _from_block(self, target: memoryview) -> int:
         offset = self._position - self._block_start
@@ -180,6 +193,8 @@ class ObjectReader(io.RawIOBase):
         fetched: Fetched = yield from fetch(
             self._store, self._location, plan, start=start, length=length, into=into, if_match=self.info.etag
         )
+        if self.info.etag is None and self._store.uses_http:
+            require_same_version(fetched.info, self.info)
         if len(fetched.data) != length:
             raise ObjectChanged("the object became shorter while it was read", uri=self._location.uri, operation="read")
         return fetched
@@ -389,6 +404,30 @@ class ObjectWriter(io.RawIOBase):
 
     def __reduce__(self) -> Any:
         raise TypeError("an open file cannot be pickled; pickle its URI")
+
+
+class TextWriter(io.TextIOWrapper):
+    """Text into a file that can be given up: an error inside ``with``, or dropping it, publishes nothing, as for the file itself.
+
+    Args:
+        file: a binary file with `abort`, such as an `ObjectWriter`.
+        *options: those of `io.TextIOWrapper`, by position.
+    """
+
+    buffer: Any
+
+    # io's own would close the file, and so publish what there is of it.
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        if error is None:
+            self.close()
+        else:
+            self.buffer.__exit__(kind, error, traceback)
+
+    def __del__(self) -> None:
+        # Nobody is left to tell of a failure.
+        with contextlib.suppress(Exception):
+            if not self.closed:
+                self.buffer.abort()
 
 
 def _settle(pending: deque[Future[Part]]) -> None:

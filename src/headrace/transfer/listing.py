@@ -44,7 +44,7 @@ class Lister:
         self._location = location
         self._recursive = recursive
         self._matches = _matcher(pattern, location)
-        self._start_after = parse(start_after).key if start_after and "://" in start_after else start_after
+        self._start_after = _key_in(location, start_after) if start_after and "://" in start_after else start_after
         self._follow_links = follow_links
         self._token: str | None = None
         self._continuation = Continuation()
@@ -64,6 +64,11 @@ class Lister:
         self._continuation.follow(page.token)
         matches = self._matches
         return page.entries if matches is None else [entry for entry in page.entries if matches(entry)]
+
+
+def _key_in(location: Location, uri: str) -> str:
+    container = location.at("").uri
+    return uri.removeprefix(container) if uri.startswith(container) else parse(uri).key
 
 
 def _matcher(pattern: str | None, location: Location) -> Callable[[Entry], bool] | None:

@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 from headrace import memory
 from headrace.backends.protocol import Allocate, Fetched, Landing, allocate_fresh
-from headrace.errors import InvalidOption
+from headrace.errors import InvalidOption, NotSupported, ObjectChanged
 from headrace.http.effects import Operation, Parallel
 from headrace.models import ObjectInfo
 from headrace.stores.store import Store
 from headrace.uri import Location
 
-__all__ = ["ReadPlan", "fetch", "fetch_ranges"]
+__all__ = ["ReadPlan", "fetch", "fetch_ranges", "require_same_version"]
 
 _LARGEST_RANGE = 32 << 20
 _BRIDGED_GAP = 128 << 10
@@ -85,11 +85,34 @@ def _resolve_range(
     """Turn a range that counts from the end, or is empty, into one from the beginning; this needs the size. Last comes the ETag."""
     info: ObjectInfo = yield from store.head(location)
     start = start or 0
+    if info.size < 0:
+        return _without_size(start, info), length, info.etag
     first = max(0, info.size + start) if start < 0 else start
     if first > info.size:
         raise _beyond_end(first, info)
     left = info.size - first
     return first, left if length is None else min(length, left), info.etag
+
+
+def _without_size(start: int, info: ObjectInfo) -> int:
+    if start < 0:
+        raise NotSupported(
+            "the server does not tell the size, so that nothing counts from the end",
+            uri=info.uri,
+            operation="get",
+            hint="Read the whole, or open() it.",
+        )
+    return start
+
+
+def require_same_version(found: ObjectInfo, expected: ObjectInfo) -> None:
+    """Refuse another version of an object, as far as its description tells: not every service has tags to ask for one version by.
+
+    Raises:
+        ObjectChanged: it is another one.
+    """
+    if found.size != expected.size or found.last_modified != expected.last_modified:
+        raise ObjectChanged("the object was replaced while it was read", uri=expected.uri, operation="get", hint="Read it again.")
 
 
 def _beyond_end(start: int, info: ObjectInfo) -> InvalidOption:
@@ -107,9 +130,14 @@ class _FirstLanding(Landing):
         self._into = into
         self.whole: memoryview | None = None
 
+    def reach(self, length: int | None) -> int | None:
+        """See `Landing.reach`."""
+        return self._length
+
     def place(self, info: ObjectInfo, start: int, length: int, *, default: Allocate = allocate_fresh) -> memoryview:
         """See `Landing.place`."""
-        total = info.size - start
+        # Without a size all that is wanted has come, or as much of it as there is.
+        total = info.size - start if info.size >= 0 else length
         if self._length is not None and self._length < total:
             total = self._length
         whole = self.whole
@@ -137,11 +165,22 @@ def _remaining(store: Store, location: Location, plan: ReadPlan, fetched: Fetche
         piece = whole[offset : offset + size]
         yield store.get(
             location,
-            Landing(lambda info, start, length, piece=piece: piece[:length]),  # type: ignore[misc]
+            Landing(_within(piece, fetched.info)),
             start=fetched.start + offset,
             length=len(piece),
             if_match=fetched.info.etag,
         )
+
+
+def _within(piece: memoryview, whole: ObjectInfo) -> Allocate:
+    """The memory of a piece, for bytes of the version that was begun."""
+
+    def allocate(info: ObjectInfo, start: int, length: int) -> memoryview:
+        if whole.etag is None:
+            require_same_version(info, whole)
+        return piece[:length]
+
+    return allocate
 
 
 class _Span(NamedTuple):
@@ -158,7 +197,7 @@ def fetch_ranges(store: Store, location: Location, plan: ReadPlan, ranges: Seque
     if not spans:
         return [memory.fresh(0) for _ in ranges]
     first: Fetched = yield from fetch(store, location, plan, start=spans[0].start, length=spans[0].length)
-    beyond = next((start for start, length in ranges if length and start > first.info.size), None)
+    beyond = next((start for start, length in ranges if length and start > first.info.size >= 0), None)
     if beyond is not None:
         raise _beyond_end(beyond, first.info)
     etag = first.info.etag

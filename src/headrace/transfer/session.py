@@ -12,15 +12,16 @@ from headrace import config, memory
 from headrace.backends.protocol import Fetched
 from headrace.endpoints import EndpointStatistics
 from headrace.errors import HeadraceError, InvalidOption, NotSupported
-from headrace.http.blocking import BlockingTransport, Lane, Settings
+from headrace.http.blocking import BlockingTransport, Lane
 from headrace.http.crew import Crew, run_blocking
 from headrace.http.effects import Operation
+from headrace.stores.making import connection_settings
 from headrace.stores.registry import Stores
 from headrace.stores.store import Store
 from headrace.transfer import forking
 from headrace.transfer.reading import ReadPlan, fetch
 from headrace.transfer.writing import WritePlan
-from headrace.uri import URI, Location, parse
+from headrace.uri import URI, Addressed, Location, parse
 
 if TYPE_CHECKING:
     import asyncio
@@ -52,40 +53,39 @@ class Session:
         _refuse_what_is_not_built(self.options)
         for name in resolved.unknown:
             _log.warning("the environment variable %s is read by nobody; `headrace config` shows those that are", name)
-        self.settings = Settings(
-            connect_timeout=self.options.connect_timeout,
-            stall_timeout=self.options.stall_timeout,
-            max_connections=self.options.max_connections,
-            ca_bundle=self.options.ca_bundle,
-            verify_tls=self.options.verify_tls,
-            proxy=self.options.proxy,
-        )
+        self.settings = connection_settings(self.options)
         self.stores = Stores(lambda scheme: config.resolve(self.arguments, scheme=scheme))
         self.read_plan = ReadPlan(self.options.range_threshold, _AT_ONCE)
         self.write_plan = WritePlan(self.options.multipart_threshold, self.options.part_size, _AT_ONCE)
-        self.transport = BlockingTransport(self.settings)
+        self._loop_thread: LoopThread | None = None
+        self.transport = self._http2_transport() if self.options.http2 else BlockingTransport(self.settings)
         self.crew = Crew(_CREW_SIZE)
         # Sockets and waiting threads would outlive a client that nobody closed.
         weakref.finalize(self, self.transport.close).atexit = False
         weakref.finalize(self, self.crew.close).atexit = False
         self._uses_http: dict[str, bool] = {}
-        self._loop_thread: LoopThread | None = None
         self._transports: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncTransport] = weakref.WeakKeyDictionary()
         _sessions.add(self)
 
     def locate(self, uri: URI) -> tuple[Store, Location]:
         """The store that serves a URI, and the URI parsed."""
         location = parse(uri)
-        return self.stores.of(location), location
+        store = self.stores.of(location)
+        return store, store.interpret(location)
 
     def locate_object(self, uri: URI) -> tuple[Store, Location]:
         """As `locate`, for a URI that must name an object."""
         location = parse(uri).require_object()
-        return self.stores.of(location), location
+        store = self.stores.of(location)
+        return store, store.interpret(location).require_object()
+
+    def interpret(self, location: Location) -> Location:
+        """A location as the options say that its URI is meant; see `Store.interpret`."""
+        return self.stores.of(location).interpret(location)
 
     def uses_http(self, uri: URI) -> bool:
         """Whether a URI is served by HTTP exchanges; True for one that nobody serves, whose operation will tell."""
-        scheme = uri.partition("://")[0] if isinstance(uri, str) else "file"
+        scheme = uri.partition("://")[0] if isinstance(uri, str) else uri.location.scheme if isinstance(uri, Addressed) else "file"
         known = self._uses_http.get(scheme)
         if known is None:
             try:
@@ -111,10 +111,24 @@ class Session:
             from headrace.http.loop_thread import LoopThread
 
             # Two threads that come here at once make two, of which at worst both run: no harm, and no lock for a fork to hold for ever.
-            self._loop_thread = LoopThread(self.settings)
+            self._loop_thread = LoopThread(self.settings, self._transport_kind())
             # A running thread would outlive a client that nobody closed.
             weakref.finalize(self, self._loop_thread.close).atexit = False
         return self._loop_thread
+
+    def _http2_transport(self) -> BlockingTransport:
+        from headrace.http.http2.blocking import BlockingHttp2Transport
+
+        return BlockingHttp2Transport(self.settings, self.loop_thread)
+
+    def _transport_kind(self) -> type[AsyncTransport]:
+        if self.options.http2:
+            from headrace.http.http2.asynchronous import AsyncHttp2Transport
+
+            return AsyncHttp2Transport
+        from headrace.http.asynchronous import AsyncTransport
+
+        return AsyncTransport
 
     def transport_here(self) -> AsyncTransport:
         """The transport of the running event loop."""
@@ -123,9 +137,7 @@ class Session:
         loop = asyncio.get_running_loop()
         transport = self._transports.get(loop)
         if transport is None:
-            from headrace.http.asynchronous import AsyncTransport
-
-            transport = self._transports[loop] = AsyncTransport(self.settings)
+            transport = self._transports[loop] = self._transport_kind()(self.settings)
         return transport
 
     def close(self) -> None:
@@ -155,7 +167,7 @@ def _resolve_for_all(arguments: Mapping[str, object]) -> config.Resolved:
 
 def _refuse_what_is_not_built(options: config.Options) -> None:
     """An option that would do nothing is an error, not a surprise."""
-    for name in ("http2", "follow_redirects", "oplog"):
+    for name in ("oplog",):
         if getattr(options, name):
             raise NotSupported(f"the option {name} is not supported by this version")
 

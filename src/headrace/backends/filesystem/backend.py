@@ -14,7 +14,7 @@ from headrace.backends.filesystem.failures import attempt
 from headrace.backends.filesystem.listing import list_page
 from headrace.backends.filesystem.objects import describe, etag_of, kind_of, open_object
 from headrace.backends.filesystem.staging import RESERVED, Draft
-from headrace.backends.protocol import Body, Fetched, Landing, Page, Part, Upload, UploadInfo, WriteOptions, body_length
+from headrace.backends.protocol import Again, Body, Fetched, Landing, Page, Part, Upload, UploadInfo, WriteOptions, body_length, once
 from headrace.errors import AlreadyExists, HeadraceError, InvalidURI, NotFound, NotSupported, PreconditionFailed
 from headrace.http.effects import Call, Operation
 from headrace.http.messages import FileRange
@@ -95,7 +95,7 @@ class FilesystemBackend(ABC):
         page: Page = yield Call(partial(attempt, location, listing))
         return page
 
-    def copy(self, source: Location, destination: Location, options: WriteOptions) -> Operation[ObjectInfo]:
+    def copy(self, source: Location, destination: Location, options: WriteOptions, *, again: Again = once) -> Operation[ObjectInfo]:
         """See `Backend.copy`. The system copies, without the bytes passing through this process where it can."""
         info: ObjectInfo = yield Call(partial(attempt, destination, self._copy, source, destination, options))
         return info

@@ -12,6 +12,7 @@ from typing import Any
 from headrace.auth.aws import CredentialSource
 from headrace.auth.sigv4 import encode_path
 from headrace.backends.protocol import (
+    Again,
     Body,
     Continuation,
     Entry,
@@ -23,6 +24,7 @@ from headrace.backends.protocol import (
     UploadInfo,
     WriteOptions,
     body_length,
+    once,
 )
 from headrace.backends.s3 import xml
 from headrace.backends.s3.addressing import Addressing
@@ -50,6 +52,7 @@ from headrace.errors import (
 )
 from headrace.http.codec import Placement, Reply
 from headrace.http.effects import Call, Operation, Parallel, with_undo
+from headrace.http.redirects import Redirects
 from headrace.models import BucketInfo, ObjectInfo, Prefix
 from headrace.uri import Location
 
@@ -90,6 +93,7 @@ class S3Backend:
             source,
             sign_payload=options.sign_payload,
             common_headers=common,
+            redirects=Redirects(options.follow_redirects, options.max_redirects),
             endpoints=endpoints,
             addressings=addressings,
         )
@@ -212,11 +216,11 @@ class S3Backend:
             entries.sort(key=lambda entry: entry[0].encode(errors="surrogateescape"))
         return Page([entry for _, entry in entries], token)
 
-    def copy(self, source: Location, destination: Location, options: WriteOptions) -> Operation[ObjectInfo]:
+    def copy(self, source: Location, destination: Location, options: WriteOptions, *, again: Again = once) -> Operation[ObjectInfo]:
         """See `Backend.copy`. Objects above 5 GiB are copied in parts."""
         info: ObjectInfo = yield from self.head(source)
         if info.size > self.max_part_size:
-            return (yield from _copy_in_parts(self, source, info, destination, options))
+            return (yield from _copy_in_parts(self, source, info, destination, options, again))
         headers = {**self.copy_headers(source, info), **self._encryption, **self._customer_key, **condition_headers(options)}
         reply: Reply = yield from self._exchange.send(
             "PUT", destination.container, destination.key, headers=headers, repeatable=not options.conditional
@@ -358,7 +362,13 @@ class S3Backend:
 
 
 def _copy_in_parts(
-    backend: S3Backend, source: Location, info: ObjectInfo, destination: Location, options: WriteOptions, part_size: int = _COPY_PART_SIZE
+    backend: S3Backend,
+    source: Location,
+    info: ObjectInfo,
+    destination: Location,
+    options: WriteOptions,
+    again: Again,
+    part_size: int = _COPY_PART_SIZE,
 ) -> Operation[ObjectInfo]:
     """Copy in parts of ``part_size`` bytes; content type and metadata are carried over, since S3 does not do it here."""
     kept = WriteOptions(
@@ -373,7 +383,7 @@ def _copy_in_parts(
     def run(upload: Upload) -> Operation[ObjectInfo]:
         starts = range(0, info.size, part_size)
         operations = (
-            backend.copy_part(upload, number, headers, start, min(part_size, info.size - start))
+            again(functools.partial(backend.copy_part, upload, number, headers, start, min(part_size, info.size - start)))
             for number, start in enumerate(starts, start=1)
         )
         parts: list[Part] = yield Parallel(operations, _COPIES_AT_ONCE)

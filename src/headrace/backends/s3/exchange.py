@@ -23,6 +23,7 @@ from headrace.errors import CredentialsError, ProtocolError
 from headrace.http.codec import Placement, Reply
 from headrace.http.effects import Call, Operation, Send
 from headrace.http.messages import Request
+from headrace.http.redirects import REDIRECTS, Redirects
 
 __all__ = ["Exchange"]
 
@@ -60,6 +61,7 @@ class Exchange:
         source: where credentials come from; None sends anonymous requests.
         sign_payload: cover bodies by the signature; None means over plain http only, where nothing else protects them.
         common_headers: sent with every request.
+        redirects: what is done with those that are not about a region.
         endpoints: the service's endpoints, if it has several; each is addressed and signed for as itself.
         addressings: where requests for each of them go.
     """
@@ -72,6 +74,7 @@ class Exchange:
         *,
         sign_payload: bool | None,
         common_headers: Mapping[str, str],
+        redirects: Redirects,
         endpoints: Endpoints | None = None,
         addressings: Mapping[Endpoint, Addressing] | None = None,
     ) -> None:
@@ -80,6 +83,7 @@ class Exchange:
         self.signs_payload = source is not None and (addressing.is_plain if sign_payload is None else sign_payload)
         self.default_region = region or _DEFAULT_REGION
         self._common = dict(common_headers)
+        self._redirects = redirects
         self._endpoints = endpoints
         self._addressings = addressings or {}
         self._signers: dict[str, Signer] = {}
@@ -130,9 +134,10 @@ class Exchange:
                 credentials = self.source.current() or (yield Call(self.source.refresh))
             reply: Reply
             if self._endpoints is None:
-                reply = yield Send(self._sign(unsigned, credentials, self.target(bucket)), place, limit)
+                send = Send(self._sign(unsigned, credentials, self.target(bucket)), place, limit)
+                reply = yield send
             else:
-                reply = yield from self._send_to_one(self._endpoints, unsigned, credentials, place, limit)
+                send, reply = yield from self._send_to_one(self._endpoints, unsigned, credentials, place, limit)
             if method == "HEAD" and credentials is not None and reply.status in _UNEXPLAINED:
                 reply = yield from self._explained(unsigned, credentials, reply)
             if reply.status < 300:
@@ -141,15 +146,21 @@ class Exchange:
                 return reply
             if correction == _CORRECTIONS - 1 or not self._learn_from(reply, bucket, credentials):
                 break
+        if reply.status in REDIRECTS and "location" in reply.headers:
+            reply = yield from self._redirects.answer(send, reply)
         return reply
 
     def _send_to_one(
         self, endpoints: Endpoints, unsigned: _Unsigned, credentials: Credentials | None, place: Placement | None, limit: int | None
-    ) -> Operation[Reply]:
-        def send_to(endpoint: Endpoint) -> Send:
-            return Send(self._sign(unsigned, credentials, self._target_at(endpoint, unsigned.bucket)), place, limit)
+    ) -> Operation[tuple[Send, Reply]]:
+        sent: list[Send] = []
 
-        return endpoints.exchange(send_to, repeatable=unsigned.repeatable is not False)
+        def send_to(endpoint: Endpoint) -> Send:
+            sent.append(Send(self._sign(unsigned, credentials, self._target_at(endpoint, unsigned.bucket)), place, limit))
+            return sent[-1]
+
+        reply = yield from endpoints.exchange(send_to, repeatable=unsigned.repeatable is not False)
+        return sent[-1], reply
 
     def _explained(self, unsigned: _Unsigned, credentials: Credentials, refusal: Reply) -> Operation[Reply]:
         """The refusal with its reason: a reply to HEAD has no body, in which it would stand that a session has ended, say."""
@@ -158,7 +169,7 @@ class Exchange:
         if self._endpoints is None:
             reply = yield Send(self._sign(unsigned, credentials, self.target(unsigned.bucket)))
         else:
-            reply = yield from self._send_to_one(self._endpoints, unsigned, credentials, None, None)
+            _, reply = yield from self._send_to_one(self._endpoints, unsigned, credentials, None, None)
         return reply if reply.status == refusal.status else refusal
 
     def send_checked(self, method: str, bucket: str, key: str = "", **arguments: object) -> Operation[Reply]:

@@ -17,7 +17,7 @@ from headrace.http.effects import Call, Operation
 from headrace.models import ObjectInfo
 from headrace.uri import Location
 
-__all__ = ["Readable", "content_range", "fetch", "range_header"]
+__all__ = ["Readable", "check_range", "content_range", "fetch", "range_header"]
 
 _CHECKSUM_ELSEWHERE_FROM = 1 << 20
 
@@ -56,7 +56,7 @@ def fetch(
     def place(reply: Reply) -> memoryview:
         nonlocal arriving
         first, count, size = content_range(reply)
-        _check_range(first, count, size, start, length)
+        check_range(first, count, size, start, length)
         arriving = reply
         return landing.place(service.describe(location, reply.headers, size), first, count)
 
@@ -71,7 +71,9 @@ def fetch(
     if reply.status == 416:
         return (yield from _beyond_end(service, location, landing, reply, start))
     if reply.status == 412:
-        raise ObjectChanged("the object was replaced while it was read", status=412, hint="Read it again from the start.")
+        request_id = service.error_from(reply).request_id
+        hint = "Read it again from the start."
+        raise ObjectChanged("the object was replaced while it was read", status=412, request_id=request_id, hint=hint)
     if reply.status >= 300:
         raise service.error_from(reply)
     assert landing.info is not None
@@ -101,7 +103,7 @@ def range_header(start: int, length: int | None) -> str | None:
     return f"bytes={start}-{start + length - 1}"
 
 
-def _check_range(first: int, count: int, size: int, start: int | None, length: int | None) -> None:
+def check_range(first: int, count: int, size: int, start: int | None, length: int | None) -> None:
     """Refuse a reply that holds other bytes than those that were asked for: a short one must not pass for the whole."""
     wanted_first = max(0, size + start) if start is not None and start < 0 else start or 0
     wanted = size - wanted_first if length is None else min(length, size - wanted_first)
@@ -127,6 +129,9 @@ def content_range(reply: Reply) -> tuple[int, int, int]:
     if match is None:
         raise ProtocolError("a partial reply without a valid Content-Range", status=206)
     first, last, size = int(match[1]), int(match[2]), int(match[3])
+    if first == size == last + 1 and not reply.length:
+        # Azurite says so where nothing is left; others refuse the range.
+        return first, 0, size
     if not first <= last < size or last - first + 1 != reply.length:
         raise ProtocolError(f"Content-Range {match[0]!r} contradicts itself or the {reply.length} bytes that follow", status=206)
     return first, reply.length, size

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 import pytest
 
 from headrace.client import Client
-from headrace.errors import InvalidOption, InvalidURI, NotFound
+from headrace.errors import InvalidOption, InvalidURI, MissingDependency, NotFound
 from headrace.testing.contract.case import ContractCase, payload
 
 __all__ = ["BatchContract"]
@@ -102,7 +102,7 @@ class BatchContract(ContractCase):
     def test_batch_hundreds_of_failures_that_need_no_request(self, client: Client) -> None:
         """Each is there at once, before others have begun."""
         items = list(client.get_many(["nobody-knows://this/scheme"] * 700, on_error="yield"))
-        assert sum(isinstance(item.error, InvalidURI) for item in items) == 700
+        assert sum(isinstance(item.error, (InvalidURI, MissingDependency)) for item in items) == 700
 
     def test_batch_failures_of_writes_and_descriptions_as_items(self, client: Client, base: str) -> None:
         scheme = base.partition("://")[0]

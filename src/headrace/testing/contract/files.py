@@ -173,6 +173,7 @@ class FileContract(ContractCase):
         assert names_of(client.list(base), base) == ["object"]
 
     @needs("list_uploads")
+    @needs("aborted_is_not_listed")
     @pytest.mark.parametrize("end", ["abort", "error", "drop"])
     def test_file_a_write_that_is_given_up_leaves_no_upload(self, blocking_client: Client, base: str, session: Session, end: str) -> None:
         store, location = session.locate(base)

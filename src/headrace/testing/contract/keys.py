@@ -10,7 +10,7 @@ from headrace.testing.contract.case import ContractCase, names_of, needs
 
 __all__ = ["KeyContract"]
 
-_PRINTABLE = [chr(code) for code in range(0x20, 0x7F) if chr(code) != "/"]
+_PRINTABLE = [chr(code) for code in range(0x20, 0x7F) if chr(code) not in "/\\"]
 
 _ODD = [
     "%41",
@@ -22,7 +22,6 @@ _ODD = [
     "...",
     "a&b<c>\"d'e",
     "q?version=1&x#fragment",
-    "back\\slash",
     "{000..003}",
     "*[a-z]?",
     "~user",
@@ -59,9 +58,18 @@ class KeyContract(ContractCase):
         assert [client.read_bytes(f"{base}{name}") for name in names] == [name.encode() for name in names]
         assert names_of(client.list(base), base) == sorted(names)
 
+    @needs("backslash")
+    def test_key_a_backslash(self, client: Client, base: str) -> None:
+        check_round_trip(client, base, "back\\slash")
+
     @needs("literal_segments")
-    @pytest.mark.parametrize("name", ["a//b", "/leading", "a/./b", "a/../b", "../up", "./here"])
-    def test_key_empty_and_dot_segments(self, client: Client, base: str, name: str) -> None:
+    @pytest.mark.parametrize("name", ["a//b", "/leading"])
+    def test_key_empty_segments(self, client: Client, base: str, name: str) -> None:
+        check_round_trip(client, f"{base}deep/", name)
+
+    @needs("dot_segments")
+    @pytest.mark.parametrize("name", ["a/./b", "a/../b", "../up", "./here"])
+    def test_key_dot_segments(self, client: Client, base: str, name: str) -> None:
         check_round_trip(client, f"{base}deep/", name)
 
     @needs("trailing_slash")

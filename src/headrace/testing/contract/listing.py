@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import ClassVar
 
 import pytest
 
@@ -16,12 +17,15 @@ __all__ = ["ListingContract"]
 _NAMES = ["B", "a-b", "a.b", "a/b", "a/c/d", "a0", "b/x", "z", "\u00e9/x", "\U0001f986"]
 """In the order of their bytes, in which ``a.b`` < ``a/b`` < ``a0``."""
 
-_MANY = 2100
-"""Objects that no service lists in one page, nor in two."""
-
 
 class ListingContract(ContractCase):
-    """``list``."""
+    """``list``.
+
+    Attributes:
+        many: objects that the service does not list in one page, nor in two, nor deletes by one request.
+    """
+
+    many: ClassVar[int] = 2100
 
     @pytest.fixture
     def objects(self, blocking_client: Client, base: str) -> str:
@@ -102,13 +106,14 @@ class ListingContract(ContractCase):
 
     def test_listing_thousands_of_objects(self, client: Client, base: str) -> None:
         """Written, listed over several pages, and deleted in several batches."""
-        names = [f"{number % 7}/{number:04}" for number in range(_MANY)]
-        assert sum(item.info is not None for item in client.put_many((f"{base}{name}", b"") for name in names)) == _MANY
+        many, half = self.many, self.many // 2
+        names = [f"{number % 7}/{number:04}" for number in range(many)]
+        assert sum(item.info is not None for item in client.put_many((f"{base}{name}", b"") for name in names)) == many
         assert names_of(client.list(base), base) == sorted(names)
         assert names_of(client.list(base, recursive=False), base) == [f"{number}/" for number in range(7)]
-        assert names_of(client.list(base, start_after=f"{base}{sorted(names)[1050]}"), base) == sorted(names)[1051:]
-        assert names_of(itertools.islice(client.list(base), 1500), base) == sorted(names)[:1500]
-        assert client.delete_many(f"{base}{name}" for name in names[100:]) == _MANY - 100
+        assert names_of(client.list(base, start_after=f"{base}{sorted(names)[half]}"), base) == sorted(names)[half + 1 :]
+        assert names_of(itertools.islice(client.list(base), half + 100), base) == sorted(names)[: half + 100]
+        assert client.delete_many(f"{base}{name}" for name in names[100:]) == many - 100
         assert names_of(client.list(base), base) == sorted(names[:100])
         assert client.delete(base, recursive=True) == 100
         assert list(client.list(base)) == []

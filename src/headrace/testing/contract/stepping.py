@@ -43,7 +43,7 @@ class Answer:
             HeadraceError: as an exchange would: the reply is cut off or not valid.
             Exception: what the placement raised.
         """
-        reply = send.reply = Reply(send.request.method, scratch(), send.place, send.limit)
+        reply = send.reply = Reply(send.request.method, scratch(), send.place, send.limit, send.excerpt)
         headers = {"content-length": str(len(self.body)), **self.headers}
         head = f"HTTP/1.1 {self.status} -\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers.items() if value) + "\r\n"
         rest = memoryview(head.encode("latin-1") + (b"" if send.request.method == "HEAD" else self.body[: self.cut]))

@@ -47,7 +47,7 @@ class WritingContract(ContractCase):
         client.put(f"{base}object", data)
         assert client.read_bytes(f"{base}object") == (data.tobytes() if hasattr(data, "tobytes") else bytes(data))
 
-    @pytest.mark.parametrize("data", ["text", None, 5, [1, 2], object()], ids=repr)
+    @pytest.mark.parametrize("data", ["text", None, 5, [1, 2], object()], ids=lambda data: type(data).__name__)
     def test_writing_what_is_no_buffer_is_refused(self, client: Client, base: str, data: object) -> None:
         with pytest.raises(TypeError):
             client.put(f"{base}object", data)
@@ -75,9 +75,14 @@ class WritingContract(ContractCase):
 
     @needs("metadata")
     def test_writing_metadata_is_kept(self, client: Client, base: str) -> None:
-        metadata = {"name": "value", "other-name": "a b; c=d"}
+        metadata = {"name": "value", "second": "a b; c=d"}
         client.put(f"{base}object", b"data", metadata=metadata)
         assert client.stat(f"{base}object").metadata == metadata
+
+    @needs("metadata_hyphens")
+    def test_writing_metadata_whose_name_has_a_hyphen(self, client: Client, base: str) -> None:
+        client.put(f"{base}object", b"data", metadata={"other-name": "value"})
+        assert client.stat(f"{base}object").metadata == {"other-name": "value"}
 
     @needs("metadata")
     def test_writing_metadata_of_an_object_in_parts_is_kept(self, client: Client, base: str) -> None:

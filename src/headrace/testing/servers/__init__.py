@@ -10,9 +10,11 @@ started it ends in whatever way. ``python -m headrace.testing.servers`` runs the
 from __future__ import annotations
 
 from headrace.testing.servers.authority import Authority, Certificate
+from headrace.testing.servers.azurite import Azurite
 from headrace.testing.servers.ceph import CephRGW
+from headrace.testing.servers.fake_gcs import FakeGCS
 from headrace.testing.servers.ministack import MiniStack
 from headrace.testing.servers.nginx import Nginx
 from headrace.testing.servers.server import Server
 
-__all__ = ["Authority", "CephRGW", "Certificate", "MiniStack", "Nginx", "Server"]
+__all__ = ["Authority", "Azurite", "CephRGW", "Certificate", "FakeGCS", "MiniStack", "Nginx", "Server"]

@@ -8,7 +8,7 @@ import threading
 from contextlib import ExitStack
 
 from headrace.errors import MissingDependency
-from headrace.testing.servers import CephRGW, MiniStack, Nginx, Server
+from headrace.testing.servers import Azurite, CephRGW, FakeGCS, MiniStack, Nginx, Server
 
 __all__: list[str] = []
 
@@ -28,11 +28,17 @@ def _main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     with ExitStack() as running:
-        for server in (MiniStack(), CephRGW(), Nginx()):
+        for server in (FakeGCS(), MiniStack(), CephRGW(), Nginx()):
             try:
                 print(_exports(running.enter_context(server)), flush=True)
             except MissingDependency as error:
                 print(f"# {server.name} is not started: {error}", flush=True)
+        azurite = Azurite()
+        try:
+            print(_exports(running.enter_context(azurite)), flush=True)
+            print(f"export AZURE_STORAGE_ACCOUNT={azurite.access_key} AZURE_STORAGE_KEY={azurite.secret_key}", flush=True)
+        except MissingDependency as error:
+            print(f"# {azurite.name} is not started: {error}", flush=True)
         print(f"export AWS_ACCESS_KEY_ID={server.access_key} AWS_SECRET_ACCESS_KEY={server.secret_key}", flush=True)
         print("Press Ctrl-C to stop.", file=sys.stderr)
         stop.wait()

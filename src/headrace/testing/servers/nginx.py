@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from headrace.testing.servers import nginx_program
-from headrace.testing.servers.authority import Authority
+from headrace.testing.servers.authority import HOSTS, Authority
 from headrace.testing.servers.configuration import fill_in, packaged_text
 from headrace.testing.servers.loopback import LOOPBACK, answer, free_ports
 from headrace.testing.servers.process_group import ProcessGroup
@@ -60,6 +60,12 @@ class Nginx(Server):
         return f"http://{self._address}:{self._port}"
 
     @property
+    def tls_endpoint(self) -> str:
+        """``https://localhost:PORT``, or by the address if that is another; it offers HTTP/2 too."""
+        self._running()
+        return f"https://{'localhost' if self._address == LOOPBACK else self._address}:{self._tls_port}"
+
+    @property
     def root(self) -> Path:
         """The folder of the data: the object ``KEY`` of ``BUCKET`` is the file ``root / BUCKET / KEY``, and may be put there as one."""
         return self._given_root or self._running().directory / "data"
@@ -81,7 +87,7 @@ class Nginx(Server):
             identity=identity,
             discard=str(self._discard).lower(),
             body_in_file="off" if self._discard else "clean",
-            **nginx_program.settings(self.authority.issue(), modules=_MODULES),
+            **nginx_program.settings(self.authority.issue(*dict.fromkeys([*HOSTS, self._address])), modules=_MODULES),
         )
         processes.spawn("nginx", nginx_program.command(directory, config))
         processes.wait_until(lambda: answer(self._port, "/.identity", host=self._address) == (200, identity.encode()))

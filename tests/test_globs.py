@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from headrace.cli.globs import is_glob, parse, translate
+from headrace.globs import is_glob, parse, translate
 
 
 @pytest.mark.parametrize(

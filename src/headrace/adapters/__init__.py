@@ -1,0 +1,1 @@
+"""headrace in the terms of other libraries; each module needs the one that it is for."""
