@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -57,17 +57,17 @@ class TestChain:
     @pytest.mark.parametrize(
         ("given", "expires"),
         [
-            (Token("a"), None),
-            ({"token": "a"}, None),
-            ({"token": "a", "expires": time() + 600}, 600),
-            ({"access_token": "a", "expiry": datetime.now(UTC) + timedelta(minutes=10)}, 600),
-            ({"token": "a", "expires": (datetime.now(UTC) + timedelta(minutes=10)).isoformat()}, 600),
-            (lambda: "a", None),
+            (lambda: Token("a"), None),
+            (lambda: {"token": "a"}, None),
             (lambda: {"token": "a", "expires": time() + 600}, 600),
+            (lambda: {"access_token": "a", "expiry": datetime.now(UTC) + timedelta(minutes=10)}, 600),
+            (lambda: {"token": "a", "expires": (datetime.now(UTC) + timedelta(minutes=10)).isoformat()}, 600),
+            (lambda: lambda: "a", None),
+            (lambda: lambda: {"token": "a", "expires": time() + 600}, 600),
         ],
     )
-    def test_what_is_given_in_code(self, given: object, expires: int | None) -> None:
-        source = chain(credentials=given, settings=SETTINGS)
+    def test_what_is_given_in_code(self, given: Callable[[], object], expires: int | None) -> None:
+        source = chain(credentials=given(), settings=SETTINGS)
         token = source.refresh()
         assert token.header == "Bearer a"
         assert (token.expires is None) is (expires is None)

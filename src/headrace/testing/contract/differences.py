@@ -60,21 +60,24 @@ FSSPEC: Mapping[str, str] = {
     "content_type": "fsspec has no word for it that all filesystems know",
     "key_beside_prefix": "a name is either a file or a directory",
     "metadata": "fsspec has no word for it that all filesystems know",
+    "metadata_hyphens": "fsspec has no word for it that all filesystems know",
     "needs_container": "fsspec's memory makes directories when they are needed",
     "presign": "fsspec's memory has no URL that others could use",
+    "presign_plain_put": "fsspec's memory has no URL that others could use",
     "presign_is_verified": "fsspec's memory has no URL that others could use",
     "trailing_slash": "fsspec leaves the slash out",
 }
 """Any filesystem of fsspec's; what is said of its memory is that of the one it is tested with."""
 
 FSSPEC_LOCAL: Mapping[str, str] = {
-    **{name: FSSPEC[name] for name in ("content_type", "key_beside_prefix", "metadata", "trailing_slash")},
+    **{name: FSSPEC[name] for name in ("content_type", "key_beside_prefix", "metadata", "metadata_hyphens", "trailing_slash")},
     "buckets": "the paths of fsspec's local files have no authority",
     "literal_segments": "fsspec resolves dots and merges slashes",
     "long_names": "a segment has at most 255 bytes",
     "missing_is_not_empty": "a prefix is no directory: nothing is below it, whether it is there or not",
     "needs_container": "directories are made when they are needed",
     "presign": "a file has no URL that others could use",
+    "presign_plain_put": "a file has no URL that others could use",
     "presign_is_verified": "a file has no URL that others could use",
 }
 """``local://``, the files of this machine as fsspec sees them."""
