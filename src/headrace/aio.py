@@ -23,7 +23,7 @@ from headrace.errors import NotFound
 from headrace.http.asynchronous import run_async, wait_undisturbed
 from headrace.http.effects import Operation
 from headrace.models import BucketInfo, Item, ObjectInfo, Prefix
-from headrace.transfer import batches, copying, deleting, reading, writing
+from headrace.transfer import batches, reading, writing
 from headrace.transfer.batch import run_batch_async
 from headrace.transfer.listing import Lister
 from headrace.transfer.session import Configured, Session
@@ -177,21 +177,29 @@ class Client(Configured):
 
     async def delete(self, uri: URI, *, recursive: bool | Literal["bucket"] = False, pattern: str | None = None) -> int:
         """Delete an object, or everything below a prefix; see `headrace.Client.delete`."""
+        from headrace.transfer import deleting
+
         deleted: int = await self._run(deleting.delete(self._session, uri, recursive, pattern))
         return deleted
 
     async def delete_many(self, uris: Iterable[URI]) -> int:
         """Delete objects, many in one request where the service can; see `headrace.Client.delete_many`."""
+        from headrace.transfer import deleting
+
         deleted: int = await self._run(deleting.delete_all(self._session, uris))
         return deleted
 
     async def copy(self, source: URI, destination: URI) -> ObjectInfo:
         """Copy an object; see `headrace.Client.copy`."""
+        from headrace.transfer import copying
+
         info: ObjectInfo = await self._run(copying.copy(self._session, source, destination))
         return info
 
     async def move(self, source: URI, destination: URI) -> ObjectInfo:
         """Copy an object, then delete the source."""
+        from headrace.transfer import copying
+
         info: ObjectInfo = await self._run(copying.move(self._session, source, destination))
         return info
 

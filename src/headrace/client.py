@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from headrace import memory
 from headrace.errors import NotFound
 from headrace.models import BucketInfo, Item, ObjectInfo, Prefix
-from headrace.transfer import batches, copying, deleting, reading, writing
+from headrace.transfer import batches, reading, writing
 from headrace.transfer.listing import Lister
 from headrace.transfer.session import Configured, Session
 from headrace.uri import URI
@@ -233,6 +233,8 @@ class Client(Configured):
             The number of objects deleted. S3 does not tell whether a single object was there: it counts as one.
         """
         session = self._session
+        from headrace.transfer import deleting
+
         return session.run(deleting.delete(session, uri, recursive, pattern))
 
     def delete_many(self, uris: Iterable[URI]) -> int:
@@ -245,6 +247,8 @@ class Client(Configured):
             HeadraceError: the first failure; other objects may have been deleted.
         """
         session = self._session
+        from headrace.transfer import deleting
+
         return session.run(deleting.delete_all(session, uris))
 
     def copy(self, source: URI, destination: URI) -> ObjectInfo:
@@ -254,11 +258,15 @@ class Client(Configured):
             The copy's description.
         """
         session = self._session
+        from headrace.transfer import copying
+
         return session.run(copying.copy(session, source, destination))
 
     def move(self, source: URI, destination: URI) -> ObjectInfo:
         """Copy an object, then delete the source. If the copy fails, the source is untouched."""
         session = self._session
+        from headrace.transfer import copying
+
         return session.run(copying.move(session, source, destination))
 
     def open(self, uri: URI, mode: Literal["rb", "wb", "xb"] = "rb", *, block_size: int = _BLOCK_SIZE) -> io.BufferedIOBase | io.RawIOBase:

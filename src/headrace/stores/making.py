@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, TypeAlias
 
 from headrace.backends.protocol import Backend
 from headrace.config import Options, Resolved, merge
-from headrace.endpoints import Endpoints
 from headrace.errors import InvalidURI, NotSupported
 from headrace.http.connecting import Settings
 from headrace.uri import Location
+
+if TYPE_CHECKING:
+    from headrace.endpoints import Endpoints
 
 __all__ = ["connection_settings", "make_backend", "make_endpoints", "require_known"]
 
@@ -36,7 +39,11 @@ def make_endpoints(scheme: str, options: Options) -> Endpoints | None:
         return None
     if scheme in _ONE_ENDPOINT:
         raise NotSupported(f"several endpoints are for s3:// alone, not for {scheme}://", hint="Use a client with endpoint_url.")
-    return Endpoints(options.endpoints, options.endpoint_strategy) if scheme == "s3" else None
+    if scheme != "s3":
+        return None
+    from headrace.endpoints import Endpoints
+
+    return Endpoints(options.endpoints, options.endpoint_strategy)
 
 
 def require_known(location: Location) -> None:
@@ -132,7 +139,7 @@ def _make_memory(*_: object) -> Backend:
     return MemoryBackend()
 
 
-_Maker = Callable[[Resolved, Endpoints | None], Backend]
+_Maker: TypeAlias = "Callable[[Resolved, Endpoints | None], Backend]"
 
 _ONE_ENDPOINT = frozenset({"az", "gs"})
 

@@ -7,9 +7,8 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from headrace.endpoints import Endpoints, Route
 from headrace.errors import (
     ConnectionFailed,
     CredentialsError,
@@ -23,6 +22,9 @@ from headrace.errors import (
 )
 from headrace.http.effects import Operation, Sleep
 from headrace.uri import Location
+
+if TYPE_CHECKING:
+    from headrace.endpoints import Endpoints, Route
 
 __all__ = ["Attempts", "RetryPolicy", "is_transient", "retrying"]
 
@@ -80,7 +82,11 @@ class RetryPolicy:
 
     def route(self) -> Route | None:
         """What one act remembers of several endpoints."""
-        return None if self.endpoints is None else Route(self.endpoints)
+        if self.endpoints is None:
+            return None
+        from headrace.endpoints import Route
+
+        return Route(self.endpoints)
 
     def delay(self, error: HeadraceError, attempt: int, elapsed: float, *, elsewhere: bool = False) -> float | None:
         """Seconds to wait before the next attempt, or None to give up.

@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from headrace.backends.protocol import Backend, Body, Fetched, Landing, Page, Part, Upload, UploadInfo, WriteOptions
-from headrace.endpoints import Route
 from headrace.errors import HeadraceError, NotFound, ObjectChanged
 from headrace.http.effects import Operation, Sleep
 from headrace.models import BucketInfo, ObjectInfo
 from headrace.stores.retry import Attempts, RetryPolicy, retrying
 from headrace.uri import Location
+
+if TYPE_CHECKING:
+    from headrace.endpoints import Route
 
 __all__ = ["Store"]
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from headrace import config, memory
 from headrace.backends.protocol import Fetched
-from headrace.endpoints import EndpointStatistics
 from headrace.errors import HeadraceError, InvalidOption, NotSupported
 from headrace.http.blocking import BlockingTransport, Lane
 from headrace.http.crew import Crew, run_blocking
@@ -26,6 +25,7 @@ from headrace.uri import URI, Addressed, Location, parse
 if TYPE_CHECKING:
     import asyncio
 
+    from headrace.endpoints import EndpointStatistics
     from headrace.http.asynchronous import AsyncTransport
     from headrace.http.loop_thread import LoopThread
 
