@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
@@ -137,9 +137,6 @@ class Attempts:
         Raises:
             HeadraceError: ``error`` itself, with its context filled in, if there is to be no other try.
         """
-        if error.elapsed is not None:
-            # A step of this act was tried by itself, and given up.
-            raise error
         now = time.monotonic()
         self._total += 1
         if progressed:
@@ -160,15 +157,26 @@ class Attempts:
 
 
 def retrying(
-    attempt: Callable[[], Operation[T]], policy: RetryPolicy, location: Location, operation: str, *, repeatable: bool = True
+    attempt: Callable[[], Operation[T]],
+    policy: RetryPolicy,
+    location: Location,
+    operation: str,
+    *,
+    repeatable: bool = True,
+    spent: Sequence[HeadraceError] = (),
 ) -> Operation[T]:
-    """Run ``attempt()``, which gives a new operation for each try, until it succeeds or has failed for good; see `Attempts`."""
+    """Run ``attempt()``, which gives a new operation for each try, until it succeeds or has failed for good; see `Attempts`.
+
+    An error that is in ``spent`` is raised at once: the step that raised it was tried by itself, and given up.
+    """
     route = policy.route()
     attempts = Attempts(policy, location, operation, repeatable=repeatable, begun=time.monotonic(), route=route)
     while True:
         try:
             return (yield from attempt() if route is None else route.follow(attempt()))
         except HeadraceError as error:
+            if any(error is each for each in spent):
+                raise
             delay = attempts.failed(error)
         if delay:
             yield Sleep(delay)

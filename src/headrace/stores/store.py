@@ -101,11 +101,21 @@ class Store:
 
     def copy(self, source: Location, destination: Location, options: WriteOptions) -> Operation[ObjectInfo]:
         """Copy within the service."""
-        attempt = partial(self.backend.copy, source, destination, options, again=partial(self._again, source))
-        return retrying(attempt, self.policy, source, "copy", repeatable=not options.conditional)
+        spent: list[HeadraceError] = []
 
-    def _again(self, source: Location, step: Callable[[], Operation[T]]) -> Operation[T]:
-        return retrying(step, self.policy, source, "copy")
+        def again(step: Callable[[], Operation[T]]) -> Operation[T]:
+            try:
+                return (yield from retrying(step, self.policy, source, "copy"))
+            except HeadraceError as error:
+                spent.append(error)
+                raise
+
+        attempt = partial(self.backend.copy, source, destination, options, again=again)
+        try:
+            return (yield from retrying(attempt, self.policy, source, "copy", repeatable=not options.conditional, spent=spent))
+        finally:
+            # An error that its own traceback refers to would live until the garbage collector comes.
+            spent.clear()
 
     def start_upload(self, location: Location, options: WriteOptions) -> Operation[Upload]:
         """Begin a write in parts. If a reply is lost, an upload without parts may be left behind."""
