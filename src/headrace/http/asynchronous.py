@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from headrace.errors import ConnectionFailed, HeadraceError
 from headrace.http.codec import Reply, scratch
-from headrace.http.connecting import Settings, avoid, connect_error, connect_request, in_turn, tunnel_refused
+from headrace.http.connecting import Settings, avoid, connect_error, connect_request, resolve, tunnel_refused
 from headrace.http.effects import FINISH_SECONDS, Call, Effect, Finish, Operation, Parallel, Send, Sleep
 from headrace.http.loop_connection import SWEEPS_PER_STALL, AsyncConnection, in_executor
 from headrace.http.messages import Origin
@@ -216,10 +216,9 @@ async def _open_socket(loop: asyncio.AbstractEventLoop, host: str, port: int, ti
     """See `blocking._open_socket`."""
     failure: OSError | None = None
     try:
-        resolve = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
         async with asyncio.timeout(timeout):
-            found = await in_executor(loop, resolve)
-        for info in in_turn(host, found):
+            found = await in_executor(loop, functools.partial(resolve, host, port))
+        for info in found:
             family, kind, protocol, _, address = info
             sock = socket.socket(family, kind, protocol)
             try:

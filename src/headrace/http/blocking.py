@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 
 from headrace.errors import ConnectionFailed, HeadraceError, Stalled
 from headrace.http.codec import Reply, scratch
-from headrace.http.connecting import Settings, avoid, connect_error, connect_request, in_turn, tunnel_refused
+from headrace.http.connecting import Settings, avoid, connect_error, connect_request, resolve, tunnel_refused
 from headrace.http.effects import Cancelled, Send
 from headrace.http.messages import FileRange, Origin, Request, encode_head
 from headrace.http.pool import Pool
@@ -455,7 +455,7 @@ def _open_socket(host: str, port: int, timeout: float, lane: Lane | None) -> soc
     """Connect to one of the addresses of ``host``, to the next one if it does not answer; each gets ``timeout`` seconds."""
     failure: OSError | None = None
     try:
-        for info in in_turn(host, socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)):
+        for info in resolve(host, port):
             family, kind, protocol, _, address = info
             sock = socket.socket(family, kind, protocol)
             try:

@@ -16,7 +16,7 @@ from headrace.errors import ConnectionFailed, HeadraceError, Stalled
 from headrace.http.messages import Origin
 from headrace.http.proxy import Proxy
 
-__all__ = ["AddressInfo", "Settings", "avoid", "connect_error", "connect_request", "in_turn", "tunnel_refused"]
+__all__ = ["AddressInfo", "Settings", "avoid", "connect_error", "connect_request", "in_turn", "resolve", "tunnel_refused"]
 
 AddressInfo: TypeAlias = "tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[Any, ...]]"
 """One result of `socket.getaddrinfo`."""
@@ -46,6 +46,18 @@ class Settings:
     ca_bundle: str | None = None
     verify_tls: bool = True
     proxy: str | None = field(default=None, repr=False)  # may hold a password
+
+
+def resolve(host: str, port: int) -> list[AddressInfo]:
+    """The addresses of a host, in the order in which to try them; see `in_turn`. Blocks.
+
+    In an executor's thread this frame is what tells a fork to wait: with a name the system loads a codec when it is first asked.
+
+    Raises:
+        OSError: the name cannot be resolved.
+        UnicodeError: it cannot be the name of a host.
+    """
+    return in_turn(host, socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
 
 
 def in_turn(host: str, found: Sequence[AddressInfo]) -> list[AddressInfo]:

@@ -1,8 +1,10 @@
-"""What has to be over before a process forks."""
+"""What has to be over before a process forks, or done before another thread can begin with it."""
 
 from __future__ import annotations
 
 import _imp
+import hashlib
+import hmac
 import os
 import sys
 import threading
@@ -10,6 +12,13 @@ import time
 from types import FrameType
 
 __all__ = ["register"]
+
+# OpenSSL looks a function up under locks of its own when it is first used, and loads its tables for the first of all. A child that was
+# forked in the middle of that would wait for ever. Here it is done inside of an import, which a fork waits for.
+for _name in ("sha256", "md5"):
+    hashlib.new(_name, usedforsecurity=False).copy().hexdigest()
+hmac.new(b"", b"", "sha256").copy().hexdigest()
+hmac.digest(b"", b"", "sha256")
 
 _PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _IMPORTLIB = "<frozen importlib"
