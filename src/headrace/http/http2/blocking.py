@@ -46,7 +46,7 @@ class _Errand:
     """One exchange in the thread of a loop, for which another thread waits."""
 
     def __init__(self, send: Send, transport: AsyncHttp2Transport) -> None:
-        self._send = send
+        self._send: Send | None = send
         self._transport = transport
         self._task: asyncio.Task[Reply] | None = None
         self._reply: Reply | None = None
@@ -63,8 +63,9 @@ class _Errand:
             self._wait()
         except BaseException:
             self._interrupt()
-            # What it receives into is the caller's memory.
+            # What it receives into is the caller's memory: the loop, which may yet call `_cancel`, is not to refer to it.
             self._ended.wait(FINISH_SECONDS)
+            self._send = self._reply = self._failure = None
             raise
         finally:
             if lane is not None:
@@ -104,8 +105,10 @@ class _Errand:
     # Called in the loop's thread.
 
     def _begin(self) -> None:
-        self._task = self._transport.loop.create_task(self._transport.exchange(self._send))
-        self._task.add_done_callback(self._finish)
+        send, self._send = self._send, None
+        if send is not None:
+            self._task = self._transport.loop.create_task(self._transport.exchange(send))
+            self._task.add_done_callback(self._finish)
 
     def _cancel(self) -> None:
         if self._task is not None:
