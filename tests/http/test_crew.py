@@ -489,20 +489,21 @@ def test_ctrl_c_ends_stalled_exchanges(serve: Any) -> None:
 # The threads.
 
 
-def crew_threads() -> int:
-    return sum(thread.name == "headrace-crew" for thread in threading.enumerate())
+@pytest.fixture
+def crew_threads() -> Callable[[], int]:
+    """How many threads of crews there are now, without those of other tests, which may be idle for a minute."""
+    before = set(threading.enumerate())
+    return lambda: sum(thread.name == "headrace-crew" for thread in set(threading.enumerate()) - before)
 
 
-def test_threads_start_only_when_there_is_work_for_them(blocking: Any) -> None:
-    until(lambda: crew_threads() == 0)
+def test_threads_start_only_when_there_is_work_for_them(blocking: Any, crew_threads: Callable[[], int]) -> None:
     blocking.run(parallel([call(lambda: 1)], 8))
     assert crew_threads() == 0
     blocking.run(parallel([call(lambda: 1)] * 1 + [call(lambda: 2)], 8))
     assert crew_threads() <= 1
 
 
-def test_threads_end_when_the_crew_is_closed_and_start_again(blocking: Any) -> None:
-    until(lambda: crew_threads() == 0)
+def test_threads_end_when_the_crew_is_closed_and_start_again(blocking: Any, crew_threads: Callable[[], int]) -> None:
     for _ in range(2):
         gauge = Gauge()
         blocking.run(parallel([call(gauge) for _ in range(12)], 4))
@@ -511,9 +512,8 @@ def test_threads_end_when_the_crew_is_closed_and_start_again(blocking: Any) -> N
         until(lambda: crew_threads() == 0)
 
 
-def test_threads_end_when_they_have_long_been_idle(blocking: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_end_when_they_have_long_been_idle(blocking: Any, crew_threads: Callable[[], int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crew, "_IDLE_SECONDS", 0.05)
-    until(lambda: crew_threads() == 0)
     for _ in range(2):
         gauge = Gauge()
         blocking.run(parallel([call(gauge) for _ in range(12)], 4))
