@@ -24,14 +24,11 @@ __all__ = ["Expiring", "Lease", "RefreshingSource", "refuse_expired"]
 
 
 class Expiring(Protocol):
-    """Credentials of any service.
-
-    Attributes:
-        expires: when they end, in POSIX seconds; None where that is never, or not known.
-    """
+    """Credentials of any service."""
 
     @property
-    def expires(self) -> float | None: ...  # noqa: D102 - described above
+    def expires(self) -> float | None:
+        """When they end, in POSIX seconds; None where that is never, or not known."""
 
 
 C = TypeVar("C", bound=Expiring)

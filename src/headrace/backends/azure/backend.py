@@ -14,7 +14,7 @@ from headrace.backends.azure.addressing import Addressing
 from headrace.backends.azure.batch import PartOfReply, batch_body, parse_batch
 from headrace.backends.azure.copying import copy
 from headrace.backends.azure.exchange import Exchange, Query
-from headrace.backends.azure.options import body_md5, condition_headers, description_headers
+from headrace.backends.azure.options import description_headers
 from headrace.backends.azure.replies import error_from, object_info, write_error
 from headrace.backends.protocol import (
     Again,
@@ -31,8 +31,10 @@ from headrace.backends.protocol import (
     body_length,
     once,
 )
+from headrace.backends.service.bodies import digest
 from headrace.backends.service.reading import fetch
 from headrace.backends.service.replies import check_keys
+from headrace.backends.service.writing import condition_headers
 from headrace.config import Options
 from headrace.errors import HeadraceError, InvalidOption, NotFound, NotSupported, ProtocolError, ServiceError, Throttled
 from headrace.http.codec import Placement, Reply
@@ -312,9 +314,9 @@ class AzureBackend:
         if not wanted or not body:
             return {}
         if body_length(body) < _CHECKSUM_ELSEWHERE_FROM and isinstance(body[0], memoryview):
-            return {"content-md5": body_md5(body)}
-        digest: str = yield Call(functools.partial(body_md5, body))
-        return {"content-md5": digest}
+            return {"content-md5": digest(body, "md5")}
+        value: str = yield Call(functools.partial(digest, body, "md5"))
+        return {"content-md5": value}
 
     def _is_plain(self, location: Location) -> bool:
         return self._addressing.target(self._addressing.account_of(location)).origin.scheme == "http"

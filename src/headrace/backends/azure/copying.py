@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from headrace.auth.azure_signing import BearerToken
 from headrace.backends.azure.exchange import Exchange
-from headrace.backends.azure.options import condition_headers, description_headers
+from headrace.backends.azure.options import description_headers
 from headrace.backends.azure.replies import error_from, write_error
 from headrace.backends.protocol import WriteOptions
+from headrace.backends.service.writing import condition_headers
 from headrace.errors import NotSupported, ObjectChanged, ProtocolError, ServiceError
 from headrace.http.codec import Reply
 from headrace.http.effects import Operation, Sleep, with_cleanup

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-from base64 import b64encode
-from collections.abc import Iterable
 
-from headrace.backends.protocol import Body, WriteOptions
-from headrace.backends.service.bodies import pieces
-from headrace.errors import InvalidOption
+from headrace.backends.protocol import WriteOptions
+from headrace.backends.service.writing import metadata_headers
 
-__all__ = ["body_md5", "condition_headers", "description_headers"]
+__all__ = ["description_headers"]
 
 # "Naming and referencing containers, blobs, and metadata": names of metadata are C# identifiers; of those HTTP carries these.
-_METADATA_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*").fullmatch
-
-
-def condition_headers(options: WriteOptions) -> dict[str, str]:
-    """The headers of a conditional write."""
-    headers = {}
-    if options.create_only:
-        headers["if-none-match"] = "*"
-    if options.if_match is not None:
-        headers["if-match"] = options.if_match
-    return headers
+_METADATA_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def description_headers(options: WriteOptions) -> dict[str, str]:
@@ -38,21 +24,6 @@ def description_headers(options: WriteOptions) -> dict[str, str]:
         headers["x-ms-blob-content-type"] = options.content_type
     if options.storage_class is not None:
         headers["x-ms-access-tier"] = options.storage_class
-    pairs: Iterable[tuple[object, object]] = options.metadata.items()
-    for name, value in pairs:
-        if not isinstance(name, str) or not isinstance(value, str):
-            raise InvalidOption(f"metadata {name!r} must be text", hint="Metadata maps str to str.")
-        if not _METADATA_NAME(name):
-            raise InvalidOption(f"metadata {name!r} has a name that Azure does not take", hint="Use letters, digits and underscores.")
-        if not value.isascii() or not value.isprintable() or value != value.strip():
-            raise InvalidOption(f"metadata {name!r} has characters that Azure does not keep", hint="Use ASCII without blanks at the ends.")
-        headers[f"x-ms-meta-{name.lower()}"] = value
+    if options.metadata:
+        headers |= metadata_headers(options.metadata, "x-ms-meta-", names=_METADATA_NAME, service="Azure")
     return headers
-
-
-def body_md5(body: Body) -> str:
-    """The value of ``Content-MD5`` for a body. Reads the body's files."""
-    digest = hashlib.md5(usedforsecurity=False)
-    for piece in pieces(body):
-        digest.update(piece)
-    return b64encode(digest.digest()).decode()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from headrace.backends.azure import xml
 from headrace.backends.protocol import WriteOptions
 from headrace.backends.service.replies import ERRORS_BY_STATUS, MESSAGES_BY_STATUS, parse_http_date, retry_after, shortened
+from headrace.backends.service.writing import condition_failed
 from headrace.errors import (
     AlreadyExists,
     CredentialsError,
@@ -132,12 +133,8 @@ def error_from(reply: Answered) -> HeadraceError:
 def write_error(reply: Answered, options: WriteOptions) -> HeadraceError:
     """As `error_from`, for a write whose conditions are known."""
     error = error_from(reply)
-    context: dict[str, Any] = {"status": error.status, "code": error.code, "request_id": error.request_id}
-    if options.create_only and error.code in ("BlobAlreadyExists", "ConditionNotMet", "TargetConditionNotMet"):
-        return AlreadyExists("there is an object of this name, and create_only asks not to replace it", **context)
-    if options.if_match is not None and error.code in ("BlobNotFound", "ConditionNotMet", "TargetConditionNotMet"):
-        return PreconditionFailed("the object is not, or no longer, the version that if_match names", **context)
-    return error
+    unmet = error.code in ("ConditionNotMet", "TargetConditionNotMet")
+    return condition_failed(error, options, exists=unmet or error.code == "BlobAlreadyExists", other=unmet or error.code == "BlobNotFound")
 
 
 def object_info(uri: str, headers: Mapping[str, str], size: int) -> ObjectInfo:

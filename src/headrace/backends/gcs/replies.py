@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
 from headrace.backends.protocol import WriteOptions
 from headrace.backends.service.replies import ERRORS_BY_STATUS, MESSAGES_BY_STATUS, retry_after, shortened
+from headrace.backends.service.writing import condition_failed
 from headrace.errors import (
-    AlreadyExists,
     HeadraceError,
     IntegrityError,
     PermissionDenied,
-    PreconditionFailed,
     ProtocolError,
     ServiceError,
     Throttled,
@@ -65,12 +63,8 @@ def error_of(status: int, headers: Mapping[str, str], body: bytes) -> HeadraceEr
 def write_error(reply: Reply, options: WriteOptions) -> HeadraceError:
     """The error of a write that may have had a condition."""
     error = error_from(reply)
-    context: dict[str, Any] = {"status": error.status, "code": error.code, "request_id": error.request_id}
-    if reply.status == 412 and options.create_only:
-        return AlreadyExists("there is an object of this name, and create_only asks not to replace it", **context)
-    if options.if_match is not None and (reply.status == 412 or (reply.status == 404 and not names_bucket(error))):
-        return PreconditionFailed("the object is not, or no longer, the version that if_match names", **context)
-    return error
+    unmet = reply.status == 412
+    return condition_failed(error, options, exists=unmet, other=unmet or (reply.status == 404 and not names_bucket(error)))
 
 
 def names_bucket(error: HeadraceError) -> bool:

@@ -7,7 +7,6 @@ import hashlib
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from headrace.auth.aws import CredentialSource
 from headrace.auth.sigv4 import encode_path
@@ -31,7 +30,6 @@ from headrace.backends.s3.addressing import Addressing
 from headrace.backends.s3.exchange import Exchange
 from headrace.backends.s3.options import (
     body_checksum,
-    condition_headers,
     customer_key_headers,
     description_headers,
     encryption_headers,
@@ -40,14 +38,13 @@ from headrace.backends.s3.replies import error_from, error_named, object_info
 from headrace.backends.service.documents import parse, text_of
 from headrace.backends.service.reading import fetch
 from headrace.backends.service.replies import check_keys
+from headrace.backends.service.writing import condition_failed, condition_headers
 from headrace.config import Options
 from headrace.endpoints import Endpoints
 from headrace.errors import (
-    AlreadyExists,
     HeadraceError,
     NotFound,
     ObjectChanged,
-    PreconditionFailed,
     ProtocolError,
 )
 from headrace.http.codec import Placement, Reply
@@ -394,12 +391,8 @@ def _copy_in_parts(
 
 def _write_error(reply: Reply, options: WriteOptions) -> HeadraceError:
     error = error_from(reply)
-    context: dict[str, Any] = {"status": error.status, "code": error.code, "request_id": error.request_id}
-    if options.create_only and reply.status in (304, 409, 412):
-        return AlreadyExists("there is an object of this name, and create_only asks not to replace it", **context)
-    if options.if_match is not None and reply.status in (404, 412) and error.code != "NoSuchBucket":
-        return PreconditionFailed("the object is not, or no longer, the version that if_match names", **context)
-    return error
+    other = reply.status in (404, 412) and error.code != "NoSuchBucket"
+    return condition_failed(error, options, exists=reply.status in (304, 409, 412), other=other)
 
 
 def _source_changed(reply: Reply) -> ObjectChanged:

@@ -5,28 +5,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
-
-import crc32c
+from collections.abc import Mapping
 
 from headrace.backends.protocol import Body, WriteOptions
-from headrace.backends.service.bodies import pieces
-from headrace.errors import InvalidOption
+from headrace.backends.service.bodies import digest
+from headrace.backends.service.writing import metadata_headers
 from headrace.http.messages import Secret
 
 _METADATA_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
-__all__ = ["body_checksum", "condition_headers", "customer_key_headers", "description_headers", "encryption_headers"]
-
-
-def condition_headers(options: WriteOptions) -> dict[str, str]:
-    """The headers of a conditional write."""
-    headers = {}
-    if options.create_only:
-        headers["if-none-match"] = "*"
-    if options.if_match is not None:
-        headers["if-match"] = options.if_match
-    return headers
+__all__ = ["body_checksum", "customer_key_headers", "description_headers", "encryption_headers"]
 
 
 def description_headers(options: WriteOptions) -> dict[str, str]:
@@ -40,13 +28,8 @@ def description_headers(options: WriteOptions) -> dict[str, str]:
         headers["content-type"] = options.content_type
     if options.storage_class is not None:
         headers["x-amz-storage-class"] = options.storage_class
-    pairs: Iterable[tuple[object, object]] = options.metadata.items()
-    for name, value in pairs:
-        if not isinstance(name, str) or not isinstance(value, str):
-            raise InvalidOption(f"metadata {name!r} must be text", hint="Metadata maps str to str.")
-        if not _METADATA_NAME.fullmatch(name) or not value.isascii() or not value.isprintable() or value != value.strip():
-            raise InvalidOption(f"metadata {name!r} has characters that S3 does not keep", hint="Use ASCII without blanks at the ends.")
-        headers[f"x-amz-meta-{name.lower()}"] = value
+    if options.metadata:
+        headers |= metadata_headers(options.metadata, "x-amz-meta-", names=_METADATA_NAME, service="S3")
     return headers
 
 
@@ -81,20 +64,4 @@ def body_checksum(body: Body, kind: str) -> Mapping[str, str]:
     """The header with the checksum of a body; none for ``"none"``. Reads the body's files."""
     if kind == "none":
         return {}
-    buffers = pieces(body)
-    if kind == "md5":
-        digest = hashlib.md5(usedforsecurity=False)
-        for buffer in buffers:
-            digest.update(buffer)
-        return {"content-md5": base64.b64encode(digest.digest()).decode()}
-    if kind == "crc32":
-        import zlib
-
-        value, name = 0, "x-amz-checksum-crc32"
-        for buffer in buffers:
-            value = zlib.crc32(buffer, value)
-    else:
-        value, name = 0, "x-amz-checksum-crc32c"
-        for buffer in buffers:
-            value = crc32c.crc32c(buffer, value)
-    return {name: base64.b64encode(value.to_bytes(4, "big")).decode()}
+    return {"content-md5" if kind == "md5" else f"x-amz-checksum-{kind}": digest(body, kind)}

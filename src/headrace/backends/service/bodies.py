@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 
 import crc32c
 
@@ -30,15 +31,16 @@ def pieces(body: Body) -> Iterator[memoryview | bytes]:
 
 
 def digest(body: Body, kind: str) -> str:
-    """The ``"crc32c"`` or ``"md5"`` of a body in base64. Reads the body's files."""
+    """The ``"crc32c"``, ``"crc32"`` or ``"md5"`` of a body in base64. Reads the body's files."""
     if kind == "md5":
         md5 = hashlib.md5(usedforsecurity=False)
         for piece in pieces(body):
             md5.update(piece)
         return base64.b64encode(md5.digest()).decode()
+    checksum: Callable[[memoryview | bytes, int], int] = zlib.crc32 if kind == "crc32" else crc32c.crc32c
     value = 0
     for piece in pieces(body):
-        value = crc32c.crc32c(piece, value)
+        value = checksum(piece, value)
     return base64.b64encode(value.to_bytes(4, "big")).decode()
 
 
